@@ -1,0 +1,39 @@
+"""Evaluate a trained model on unseen classes: `python eval.py` by another name.
+
+    python -m fewshot eval KEY=VALUE ...
+
+`python -m fewshot eval --help` lists the keys.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from fewshot.cli.launch import main
+from fewshot.cli.program import Program
+from fewshot.cli.schema import EvalSchema
+
+PROGRAM = Program(
+    name="eval",
+    summary="Embeds the images of unseen classes once and classifies thousands of episodes; prints the mean\n"
+    "accuracy with its 95% interval. Without arguments: the newest completed run on its own test classes.",
+    schema=EvalSchema,
+    recipe="fewshot.recipes.evaluate.evaluate",
+    examples=(
+        ("", "the newest completed run"),
+        ("run=runs/RUN shots=1", "a run by name, 1-shot"),
+        ("shots=5 data=cub", "the newest run on another data set's test classes"),
+        ("shots=[1,5,10]", "a shot curve in one pass"),
+    ),
+)
+
+
+def run(words: Sequence[str]) -> int:
+    """Run the program; returns its exit status."""
+    return main(PROGRAM, words)
+
+
+def console() -> None:
+    """The console script `fewshot-eval`."""
+    sys.exit(main(PROGRAM))

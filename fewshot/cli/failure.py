@@ -1,0 +1,50 @@
+"""How a program ends: the exit status, and what stands on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from fewshot.errors import InputError
+
+USAGE = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def exit_status(command: Callable[[], int]) -> int:
+    """Run a command; an InputError becomes one line, any other error keeps its traceback.
+
+    Returns:
+        What the command returned; 2 after an InputError, 130 after Ctrl-C, 141 when the reader of
+        our output has gone (as a shell reports SIGPIPE).
+    """
+    try:
+        status = command()
+        sys.stdout.flush()
+        return status
+    except InputError as error:
+        report(error)
+        return USAGE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more at its end; that must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def report(error: InputError) -> None:
+    """Print `error: ...` in one line; with FEWSHOT_TRACEBACK=1 the traceback before it."""
+    if os.environ.get("FEWSHOT_TRACEBACK", "0") not in ("", "0"):
+        traceback.print_exception(error)
+    print(f"error: {one_line(str(error))}", file=sys.stderr)
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and without characters that a terminal would obey."""
+    flat = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in flat)

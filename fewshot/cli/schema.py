@@ -1,0 +1,73 @@
+"""The types of the keys that `conf/train.yaml` and `conf/eval.yaml` define outside groups.
+
+The defaults are in the YAML alone; a test holds that both name the same keys. The types are
+checked twice: on the arguments before anything heavy is imported, and on the composed config.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ValidationSchema:
+    """`validation.*` of training."""
+
+    every: int
+    episodes: int
+    patience: int | None
+
+
+@dataclass(frozen=True)
+class TrainingSchema:
+    """`training.*`: what the loop does beside the step."""
+
+    log_every: int
+    save_every: int
+    clip_norm: float | None
+    clip_value: float | None
+    ema: float | None
+    abort_after: int
+
+
+@dataclass(frozen=True)
+class TrainSchema:
+    """Keys of `conf/train.yaml`."""
+
+    ways: int
+    shots: int
+    queries: int
+    steps: int
+    epochs: int | None
+    seed: int
+    device: str
+    precision: str
+    threads: int | None
+    allocator: bool
+    compile: bool
+    init: str | None
+    resume: str | None
+    name: str | None
+    output_dir: str
+    validation: ValidationSchema
+    training: TrainingSchema
+
+
+@dataclass(frozen=True)
+class EvalSchema:
+    """Keys of `conf/eval.yaml`."""
+
+    run: str | None
+    part: str
+    ways: int
+    shots: int | list[int]
+    queries: int
+    episodes: int
+    seed: int
+    device: str
+    precision: str
+    threads: int | None
+    allocator: bool
+    batch: int
+    cache: bool
+    output_dir: str

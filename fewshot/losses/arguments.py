@@ -1,0 +1,31 @@
+"""Checks of the numbers that a user gives a loss; each names the argument in its error."""
+
+from __future__ import annotations
+
+import math
+
+from fewshot.errors import InputError
+
+
+def above_zero(**argument: float) -> float:
+    """The one named number, if it is finite and above 0; else InputError."""
+    ((name, value),) = argument.items()
+    if not (value > 0 and math.isfinite(value)):
+        raise InputError(f"{name}={value} of the loss must be a finite number above 0")
+    return value
+
+
+def at_least_one(**argument: int) -> int:
+    """The one named whole number, if it is at least 1; else InputError."""
+    ((name, value),) = argument.items()
+    if value != int(value) or value < 1:
+        raise InputError(f"{name}={value} of the loss must be a whole number, at least 1")
+    return value
+
+
+def share(**argument: float) -> float:
+    """The one named number, if it is in [0, 1); else InputError."""
+    ((name, value),) = argument.items()
+    if not 0 <= value < 1:
+        raise InputError(f"{name}={value} of the loss must be at least 0 and below 1")
+    return value

@@ -1,0 +1,57 @@
+"""Episodic training: embed the episodes of a step, compare queries with supports."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fewshot.losses.combined import Combined
+from fewshot.models.embedder import Embedder
+from fewshot.sampling.feed import Batch
+
+
+class Episodic(nn.Module):
+    """An embedder trained with an episodic loss.
+
+    All episodes of a batch go through the network in one forward, so they share the statistics of
+    BatchNorm in training mode; `sampler.episodes=1`, the default, keeps each episode's its own.
+
+    Args:
+        embedder: images to embeddings.
+        loss: (support [E, W, S, D], query [E, W, Q, D]) -> scalar.
+    """
+
+    embedder: Embedder
+    loss: nn.Module
+
+    def __init__(self, embedder: Embedder, loss: nn.Module) -> None:
+        super().__init__()
+        self.embedder = embedder
+        self.loss = loss
+
+    def forward(
+        self, batch: Batch, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss (0-d) and what to log: each term, and the nearest-prototype accuracy of the queries."""
+        if batch.episodes is None:
+            raise ValueError("an episodic objective needs a batch of episodes")
+        episodes, ways, shots, queries = batch.episodes
+        embeddings = self.embedder(batch.images).float().reshape(episodes, ways, shots + queries, -1)
+        support, query = embeddings[:, :, :shots], embeddings[:, :, shots:]
+        if isinstance(self.loss, Combined):
+            terms = self.loss.named_terms(support, query)
+            loss = self.loss.combine(terms)
+        else:
+            terms = {}
+            loss = self.loss(support, query)
+        logs = {name: value.detach() for name, value in terms.items()}
+        logs["accuracy"] = _prototype_accuracy(support.detach(), query.detach())
+        return loss, logs
+
+
+def _prototype_accuracy(support: Tensor, query: Tensor) -> Tensor:
+    """Share of the queries (0-d, in [0, 1]) whose nearest prototype is their class's."""
+    ways = support.shape[1]
+    distance = torch.cdist(query.flatten(1, 2), support.mean(2))
+    truth = torch.arange(ways, device=query.device).repeat_interleave(query.shape[2])
+    return (distance.argmin(-1) == truth).float().mean()

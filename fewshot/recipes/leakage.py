@@ -1,0 +1,60 @@
+"""Has the model seen the classes it is tested on? A label that every result carries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fewshot.data.source import Source
+
+# Sets whose classes or images other sets hold as well. miniImageNet and tieredImageNet are parts of
+# ImageNet-1k; Stanford Dogs' images come from ImageNet; CUB's and Cars' classes are among its birds
+# and cars, 43 of CUB's images too (`ImageNet_CUBirds_duplicates.txt` of Meta-Dataset).
+_IN_IMAGENET = {
+    "miniimagenet": "its classes are ImageNet classes",
+    "tieredimagenet": "its classes are ImageNet classes",
+    "dogs": "its images are ImageNet images",
+    "cub": "ImageNet has bird classes and some of its images",
+    "cars": "ImageNet has car classes",
+}
+_FAMILIES = ({"miniimagenet", "tieredimagenet"}, {"miniimagenet", "dogs"}, {"tieredimagenet", "dogs"})
+
+
+def leak_label(trained_on: dict[str, Any], source: Source, part: str) -> str:
+    """One line on what the weights have seen of the evaluated classes.
+
+    Args:
+        trained_on: as a model's checkpoint holds it: data, split, images, and `before`, the origin of
+            the weights it started from (text for foreign weights, the same dict for a run).
+        source: the evaluated data set.
+        part: train, val or test, the evaluated classes.
+    """
+    seen = [_of_training(trained_on, source, part)]
+    before = trained_on["before"]
+    while isinstance(before, dict):
+        seen.append("started from: " + _of_training(before, source, part))
+        before = before["before"]
+    if before != "none":
+        reason = _IN_IMAGENET.get(source.name)
+        leak = (
+            f"LEAK, {reason}"
+            if reason and "imagenet" in before.lower()
+            else "what they have seen of it is not known"
+        )
+        seen.append(f"foreign weights ({before}): {leak}")
+    return "; ".join(seen)
+
+
+def _of_training(trained_on: dict[str, Any], source: Source, part: str) -> str:
+    data = trained_on["data"]
+    if trained_on["images"] == (source.images or source.name):
+        if trained_on["split"] != source.split:
+            other = f"{data} {trained_on['split']}"
+            return f"LEAK possible, trained on the same images under another split ({other})"
+        return {
+            "train": "LEAK, these are its training classes",
+            "val": "LEAK, the model was chosen on these classes",
+            "test": "unseen classes of the data it was trained on",
+        }[part]
+    if any({data, source.name} <= family for family in _FAMILIES):
+        return f"LEAK possible, {data} and {source.name} share ImageNet classes"
+    return f"cross-domain, trained on {data} alone"

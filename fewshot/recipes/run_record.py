@@ -1,0 +1,84 @@
+"""What a run leaves beside its checkpoints: its config and how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from fewshot.errors import InputError
+
+CONFIG = "config.yaml"
+RECORD = "run.json"
+
+
+def save_config(folder: Path, config: DictConfig) -> None:
+    """Write the composed config of a run."""
+    _write(folder / CONFIG, OmegaConf.to_yaml(config))
+
+
+def load_config(folder: Path) -> DictConfig:
+    """The config that a run was started with.
+
+    Raises:
+        InputError: the folder holds no run.
+    """
+    try:
+        config = OmegaConf.load(folder / CONFIG)
+    except FileNotFoundError as problem:
+        raise InputError(f"{folder} is no run: it has no {CONFIG}") from problem
+    except (OSError, YAMLError, OmegaConfBaseException, UnicodeDecodeError) as problem:
+        raise InputError(f"{folder / CONFIG} cannot be read: {str(problem).splitlines()[0]}") from problem
+    if not isinstance(config, DictConfig):
+        raise InputError(f"{folder / CONFIG} is not the config of a run")
+    return config
+
+
+def save_record(folder: Path, record: dict[str, Any]) -> None:
+    """Write how a run stands: `recipe`, `status` (running, stopped, failed or finished) and its figures."""
+    _write(folder / RECORD, json.dumps(record, indent=2) + "\n")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """How a run stands; empty if the folder holds none that can be read."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def newest_run(folder: Path, recipe: str) -> Path:
+    """The newest finished run of a recipe below `folder`.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = []
+    for path in folder.glob(f"**/{RECORD}") if folder.is_dir() else ():
+        record = read_record(path.parent)
+        if record.get("recipe") == recipe and record.get("status") == "finished":
+            found.append((str(record.get("ended", "")), path.parent))
+    if not found:
+        raise InputError(
+            f"there is no finished {recipe} run below {folder}: train one (python train.py), "
+            "or name one with run=FOLDER"
+        )
+    return max(found)[1]
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as problem:
+        temporary.unlink(missing_ok=True)
+        raise InputError(
+            f"cannot write {path}: {problem.strerror or problem}; choose output_dir="
+        ) from problem

@@ -1,0 +1,94 @@
+"""Checkpoints that are whole or not there.
+
+A checkpoint is a dict of tensors, numbers, strings, lists and dicts, so that it loads with
+`weights_only`: loading one never runs code.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fewshot.errors import InputError
+
+FORMAT = 1
+
+
+def save(path: Path, content: dict[str, Any], *, keep_previous: bool = False) -> None:
+    """Write a checkpoint so that `path` holds either the old or the new one, whole.
+
+    Args:
+        path: of the file.
+        content: of the checkpoint; `format` is added.
+        keep_previous: keep the file that is replaced beside it, as `NAME.previous`.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written; the old file is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            torch.save({"format": FORMAT, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        if keep_previous and path.exists():
+            os.replace(path, path.with_name(f"{path.name}.previous"))
+        os.replace(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except (OSError, RuntimeError) as problem:
+        temporary.unlink(missing_ok=True)
+        # torch's zip writer hides the errno of a full disk behind a RuntimeError.
+        raise InputError(
+            f"cannot write checkpoint {path}: {_first_line(problem)}; free space or choose output_dir="
+        ) from problem
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint.
+
+    Raises:
+        InputError: no such file, damaged, not a checkpoint of this project, or of a later version.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError as problem:
+        raise InputError(f"there is no checkpoint {path}") from problem
+    except Exception as problem:  # whatever the reader meets in a damaged or foreign file
+        raise InputError(
+            f"checkpoint {path} is damaged or not a checkpoint: {_first_line(problem)}"
+        ) from problem
+    if not isinstance(content, dict) or "format" not in content:
+        raise InputError(
+            f"{path} is not a checkpoint of this project; use backbone=timm backbone.weights=FILE for weights"
+        )
+    if content["format"] > FORMAT:
+        raise InputError(
+            f"{path} was written by a later version (format {content['format']}); update the package"
+        )
+    return content
+
+
+def load_last(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """The newest whole checkpoint of a run: `last.pt`, else the one before it.
+
+    Raises:
+        InputError: neither can be read.
+    """
+    last, previous = folder / "last.pt", folder / "last.pt.previous"
+    try:
+        return load(last, device)
+    except InputError:
+        if not previous.exists():
+            raise
+        return load(previous, device)
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:200]

@@ -1,0 +1,252 @@
+"""The one training loop: any objective, any feed, exact resume."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from fewshot.errors import InputError
+from fewshot.models.embedder import Embedder
+from fewshot.randomness import generator, stream_key
+from fewshot.sampling.feed import Batch, Feed
+from fewshot.training import checkpoint
+from fewshot.training.device import Machine
+from fewshot.training.guard import StepGuard
+from fewshot.training.progress import Progress
+from fewshot.training.schedule import Schedule
+from fewshot.training.stopping import Stopped, stop_request
+
+
+class Objective(Protocol):
+    """What the loop trains: a module that owns embedder, head and loss."""
+
+    embedder: Embedder
+
+    def __call__(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+
+class Scalars(Protocol):
+    """Where the loop's figures go."""
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How long and how to train.
+
+    Attributes:
+        steps: of the optimizer, in all.
+        seed: of the objective's random numbers.
+        log_every: steps whose means make one line of the log; also how often the guard is read.
+        validate_every: steps between validations; 0 for none, in which case the last weights count.
+        save_every: steps between checkpoints; a validation always saves.
+        patience: stop after that many validations without a better one; None never stops early.
+        clip_norm, clip_value: bounds of the gradient's norm and of its entries; None for no bound.
+        ema: decay of an exponential moving average of the embedder, which is then what is validated
+            and kept; None for no average.
+        abort_after: non-finite steps in a row that end the run.
+        compile: run the objective through torch.compile.
+    """
+
+    steps: int
+    seed: int
+    log_every: int = 20
+    validate_every: int = 0
+    save_every: int = 500
+    patience: int | None = None
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    ema: float | None = None
+    abort_after: int = 10
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "log_every", "save_every", "abort_after"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise InputError(f"training.ema={self.ema} must lie between 0 and 1")
+
+
+@dataclass
+class Outcome:
+    """How training ended.
+
+    Attributes:
+        steps: done in all.
+        best: highest validation figure, None without validation.
+        best_step: after which it was reached.
+        skipped: steps that the guard skipped.
+        seconds: of wall time, summed over resumed parts.
+        early: whether patience ended the run.
+    """
+
+    steps: int = 0
+    best: float | None = None
+    best_step: int = 0
+    since_best: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    early: bool = False
+
+
+def train(
+    objective: Objective,
+    feed: Feed,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    machine: Machine,
+    options: LoopOptions,
+    *,
+    validate: Callable[[Embedder], Mapping[str, float]],
+    monitor: str,
+    tracker: Scalars,
+    folder: Path,
+    card: Callable[[Embedder], dict[str, Any]],
+    state: dict[str, Any] | None = None,
+) -> Outcome:
+    """Train `objective` and leave `last.pt` (to resume) and `best.pt` (to use) in `folder`.
+
+    Args:
+        validate: figures of the embedder in evaluation mode, on validation data.
+        monitor: which of those figures chooses the best weights; higher is better.
+        card: what `best.pt` holds beside weights: all that is needed to build and use the embedder.
+        state: of a `last.pt` to go on from; the result is the straight run's, bit for bit on CPU.
+
+    Raises:
+        InputError: too many non-finite steps in a row, or the disk is full.
+        Stopped: SIGTERM or SIGINT came; the state is saved.
+    """
+    module = cast(nn.Module, objective)
+    average = None
+    if options.ema is not None:
+        moving_average = get_ema_multi_avg_fn(options.ema)  # type: ignore[no-untyped-call]
+        average = AveragedModel(objective.embedder, multi_avg_fn=moving_average, use_buffers=True)
+    evaluated = objective.embedder if average is None else cast(Embedder, average.module)
+    guard = StepGuard(module, options.abort_after, machine.device)
+    outcome, window = Outcome(), Window()
+    if state is not None:
+        module.load_state_dict(state["objective"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"], state["outcome"]["steps"])
+        guard.load_state_dict(state["guard"])
+        if average is not None:
+            average.load_state_dict(state["average"])
+        outcome, window = Outcome(**state["outcome"]), Window(**state["window"])
+    seconds_before, began = outcome.seconds, time.monotonic()
+    forward = torch.compile(module) if options.compile else objective
+
+    def save_last() -> None:
+        outcome.skipped = guard.check(outcome.steps)
+        outcome.seconds = seconds_before + time.monotonic() - began
+        content = {
+            "objective": module.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+            "guard": guard.state_dict(),
+            "average": None if average is None else average.state_dict(),
+            "outcome": vars(outcome),
+            "window": vars(window),
+        }
+        checkpoint.save(folder / "last.pt", content, keep_previous=True)
+
+    def save_best() -> None:
+        checkpoint.save(
+            folder / "best.pt", {**card(evaluated), "embedder": evaluated.state_dict(), "step": outcome.steps}
+        )
+
+    module.train()
+    with Progress(options.steps, outcome.steps) as progress, stop_request() as stop:
+        while outcome.steps < options.steps and not outcome.early:
+            step = outcome.steps
+            # Layers that draw by themselves (dropout, DropBlock) take from torch's own generators.
+            torch.manual_seed(stream_key(options.seed, f"layers {step}") >> 1)
+            batch = feed(step)
+            guard.remember()
+            with machine.autocast():
+                loss, logs = forward(batch, generator(options.seed, "objective", step, machine.device))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if options.clip_value is not None:
+                nn.utils.clip_grad_value_(module.parameters(), options.clip_value)
+            norm = guard.step(optimizer, loss, options.clip_norm)
+            if average is not None:
+                average.update_parameters(objective.embedder)
+            window.add({"loss": loss.detach(), **logs, "gradient_norm": norm})
+            outcome.steps += 1
+            schedule.finished(outcome.steps)
+            progress.step()
+
+            last = outcome.steps == options.steps
+            if outcome.steps % options.log_every == 0 or last:
+                guard.check(outcome.steps)
+                figures = window.close()
+                rate = optimizer.param_groups[0]["lr"]
+                seconds = seconds_before + time.monotonic() - began
+                tracker.scalars(
+                    {**{f"train/{k}": v for k, v in figures.items()}, "train/lr": rate, "seconds": seconds},
+                    outcome.steps,
+                )
+                progress.describe("  ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+            saved = False
+            if options.validate_every and (outcome.steps % options.validate_every == 0 or last):
+                evaluated.eval()
+                figures = dict(validate(evaluated))
+                module.train()
+                tracker.scalars({f"val/{k}": v for k, v in figures.items()}, outcome.steps)
+                outcome.since_best += 1
+                if outcome.best is None or figures[monitor] > outcome.best:
+                    outcome.best, outcome.best_step, outcome.since_best = figures[monitor], outcome.steps, 0
+                    save_best()
+                progress.announce(
+                    f"step {outcome.steps}: validation "
+                    + "  ".join(f"{k} {v:.4f}" for k, v in figures.items())
+                    + (" (best so far)" if outcome.since_best == 0 else "")
+                )
+                outcome.early = options.patience is not None and outcome.since_best >= options.patience
+                saved = True
+            elif last:
+                save_best()
+                saved = True
+            if saved or outcome.steps % options.save_every == 0 or stop.signal is not None:
+                save_last()
+            if stop.signal is not None and outcome.steps < options.steps and not outcome.early:
+                raise Stopped(
+                    stop.signal,
+                    f"stopped after step {outcome.steps} of {options.steps}; go on with resume={folder}",
+                )
+    return outcome
+
+
+class Window:
+    """Sums of the figures since the last line of the log, kept on the device until it is closed.
+
+    Args:
+        count: steps summed.
+        sums: of each figure over them.
+    """
+
+    def __init__(self, count: int = 0, sums: dict[str, Tensor] | None = None) -> None:
+        self.count = count
+        self.sums: dict[str, Tensor] = sums or {}
+
+    def add(self, figures: Mapping[str, Tensor]) -> None:
+        """One more step's figures, 0-d tensors."""
+        for name, value in figures.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.count += 1
+
+    def close(self) -> dict[str, float]:
+        """The means as numbers (this waits for the device), and an empty window."""
+        means = {name: float(value) / self.count for name, value in self.sums.items()}
+        self.count, self.sums = 0, {}
+        return means

@@ -1,0 +1,55 @@
+"""`python -m fewshot data ...`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fewshot.cli.conf_folder import ConfFolder
+from fewshot.cli.verbs import main
+
+MISTAKES = {
+    "": "data: needs an action; write data list, data prepare NAME or data verify NAME",
+    "lsit": "data lsit: there is no such action; write data list, data prepare NAME or data verify NAME; "
+    "did you mean 'list'?",
+    "list omniglot": "data list omniglot: takes nothing after it",
+    "prepare": "data prepare: needs a data set: ",
+    "prepare omniglott": "there is no data=omniglott; the choices are ",
+    "prepare omniglot siz=3": "data=omniglot has no option 'siz'; it has split, size, ",
+    "prepare omniglot size=big": "data.size: expected int, got 'big'",
+    "prepare omniglot elsewhere": "'elsewhere' is not KEY=VALUE, such as source=PATH",
+    "prepare miniimagenet source=nowhere": "data=miniimagenet: ",
+    "prepare miniimagenet": "data=miniimagenet: no files of miniImageNet in ",
+    "verify miniimagenet": "data=miniimagenet: not packed yet",
+}
+
+
+@pytest.fixture(autouse=True)
+def empty_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FEWSHOT_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_one_line_and_status_2(words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", *words.split()]) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"error: {MISTAKES[words]}") and errors.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_list_names_every_data_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split(":")[0] for line in lines] == list(ConfFolder.found().choices("data"))
+
+
+def test_prepare_then_verify_the_built_in_data(empty_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if "glyphs" not in ConfFolder.found().choices("data"):
+        pytest.skip("conf/data/glyphs.yaml is not there yet")
+    assert main(["data", "prepare", "glyphs"]) == 0
+    assert main(["data", "verify", "glyphs"]) == 0
+    assert "glyphs: ready" in capsys.readouterr().out
+    assert (empty_root / "packed").is_dir()

@@ -1,0 +1,141 @@
+"""The real programs with the real conf folder, as a person starts them."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+import time
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+from fewshot.annotations import convert
+from fewshot.cli.arguments import parse
+from fewshot.cli.check import annotation_at, check
+from fewshot.cli.commands.eval import PROGRAM as EVAL
+from fewshot.cli.commands.train import PROGRAM as TRAIN
+from fewshot.cli.conf_folder import ConfFolder
+from fewshot.cli.preview import preview
+from fewshot.cli.program import Program
+from fewshot.cli.verbs import about, main, verbs
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def start(*words: str, folder: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    environment.pop("FEWSHOT_TRACEBACK", None)
+    return subprocess.run(
+        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_mistake_ends_with_status_2_and_leaves_nothing(tmp_path: Path) -> None:
+    done = start(str(CHECKOUT / "train.py"), "losss=icnn", folder=tmp_path)
+    expected = "error: unknown key 'losss'; did you mean 'loss'?\n"
+    assert (done.returncode, done.stderr, done.stdout) == (2, expected, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("script", ["train.py", "eval.py"])
+def test_help_imports_nothing_heavy(script: str, tmp_path: Path) -> None:
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = [{script!r}, '--help']\n"
+        "try:\n"
+        f"    runpy.run_path({str(CHECKOUT / script)!r}, run_name='__main__')\n"
+        "except SystemExit as ending:\n"
+        "    assert ending.code == 0\n"
+        "heavy = {'torch', 'timm', 'numpy', 'hydra', 'omegaconf', 'wandb'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+    )
+    began = time.monotonic()
+    done = start("-c", code, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    # 0.15 s on a quiet core; the bound leaves room for a busy machine.
+    assert time.monotonic() - began < 3
+    assert f"python {script} KEY=VALUE" in done.stdout
+
+
+def test_as_typed_from_any_directory(tmp_path: Path) -> None:
+    done = start(
+        str(CHECKOUT / "train.py"), "loss=icnn", "data=miniimagenet", "--cfg", "job", folder=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "_target_: fewshot.losses.ICNN" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reader_that_goes_away_is_no_error() -> None:
+    shell = f"{sys.executable} -m fewshot train --help | head -n 1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    # The text may fit the pipe before its reader leaves.
+    assert done.stdout.splitlines()[1] in ("0", "141")
+
+
+@pytest.mark.parametrize("program", [TRAIN, EVAL], ids=lambda p: p.name)
+def test_schema_and_yaml_name_the_same_keys(program: Program) -> None:
+    values = {k: v for k, v in ConfFolder.found().load(program.name).items() if k != "defaults"}
+    assert _shape(values) == _shape_of(program.schema)
+    for key, value in values.items():
+        if not isinstance(value, dict):
+            convert(value, annotation_at(program.schema, key))
+
+
+def _shape(values: dict[str, object]) -> dict[str, object]:
+    return {key: _shape(value) if isinstance(value, dict) else None for key, value in values.items()}
+
+
+def _shape_of(schema: type) -> dict[str, object]:
+    hints = get_type_hints(schema)
+    return {f.name: _shape_of(hints[f.name]) if is_dataclass(hints[f.name]) else None for f in fields(schema)}
+
+
+@pytest.mark.parametrize("program", [TRAIN, EVAL], ids=lambda p: p.name)
+def test_examples_of_help_are_accepted(program: Program) -> None:
+    for words, _ in program.examples:
+        check(parse(words.split()), ConfFolder.found(), program.name, program.schema)
+
+
+def test_each_default_choice_has_its_file() -> None:
+    conf = ConfFolder.found()
+    for program in (TRAIN, EVAL):
+        for group, choice in preview(conf, program.name, {}).choices.items():
+            assert choice is None or choice in conf.choices(group), f"{program.name}: {group}={choice}"
+
+
+def test_preview_equals_what_hydra_composes() -> None:
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    conf = ConfFolder.found()
+    choices = {group: conf.choices(group) for group in preview(conf, "train", {}).choices}
+    with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
+        for i in range(max(map(len, choices.values()))):
+            chosen = {group: names[i % len(names)] for group, names in choices.items()}
+            seen = preview(conf, "train", chosen)
+            words = [f"{group}={name}" for group, name in chosen.items()]
+            composed = OmegaConf.to_container(compose("train", words))
+            for path in seen.open:
+                *above, last = path.split(".")
+                functools.reduce(lambda node, key: node[key], above, composed).pop(last)  # type: ignore
+            assert seen.values == composed, words
+
+
+def test_verbs_list_themselves(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    output = capsys.readouterr().out
+    for verb in verbs():
+        assert f"\n  {verb} " in output and about(verb).splitlines()[0] in output
+
+
+def test_verb_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trian"]) == 2
+    assert capsys.readouterr().err.endswith("did you mean 'train'?\n")
+    assert main(["train", "losss=icnn"]) == 2
+    assert capsys.readouterr().err == "error: unknown key 'losss'; did you mean 'loss'?\n"

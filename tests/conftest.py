@@ -1,0 +1,21 @@
+"""Fixtures that several rooms share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real images that tests and result tables use; it is not part of the project.
+
+    Its place: $FEWSHOT_TEST_DATA, or `../shared/data` beside the checkout.
+    """
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("FEWSHOT_TEST_DATA", beside))
+    if not (folder / "mosaic.py").is_file():
+        pytest.skip(f"real images are not at {folder}; set FEWSHOT_TEST_DATA to their folder")
+    return folder

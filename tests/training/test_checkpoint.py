@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import errno
+import io
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fewshot.errors import InputError
+from fewshot.training import checkpoint
+
+
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+    content = {
+        "weights": torch.arange(4.0),
+        "nested": {"lr": 0.1, "names": ["a", "b"], "none": None},
+        "steps": 3,
+    }
+    checkpoint.save(tmp_path / "last.pt", content)
+    loaded = checkpoint.load(tmp_path / "last.pt")
+    assert torch.equal(loaded.pop("weights"), content.pop("weights"))
+    assert loaded == {"format": checkpoint.FORMAT, **content}
+    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.save(tmp_path / "last.pt", {"steps": 1})
+
+    def full(content: Any, file: io.BufferedWriter) -> None:
+        file.write(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(InputError, match=r"cannot write checkpoint .*No space left") as caught:
+        checkpoint.save(tmp_path / "last.pt", {"steps": 2})
+    assert "\n" not in str(caught.value)
+    assert checkpoint.load(tmp_path / "last.pt")["steps"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "missing", "code", "tensor", "later"])
+def test_what_is_no_checkpoint_is_named(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "model.pt"
+    checkpoint.save(path, {"weights": torch.zeros(1000)})
+    whole = path.read_bytes()
+    if damage == "truncated":
+        path.write_bytes(whole[: len(whole) // 2])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "text":
+        path.write_text("hello")
+    elif damage == "missing":
+        path.unlink()
+    elif damage == "code":
+        path.write_bytes(pickle.dumps(Runs(tmp_path / "ran")))
+    elif damage == "tensor":
+        torch.save(torch.zeros(3), path)
+    elif damage == "later":
+        torch.save({"format": checkpoint.FORMAT + 1}, path)
+    with pytest.raises(InputError, match=r"model\.pt") as caught:
+        checkpoint.load(path)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+
+
+class Runs:
+    """Makes a folder when unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+def test_the_previous_one_stands_in_for_a_damaged_last(tmp_path: Path) -> None:
+    for steps in (1, 2):
+        checkpoint.save(tmp_path / "last.pt", {"steps": steps}, keep_previous=True)
+    assert checkpoint.load_last(tmp_path)["steps"] == 2
+    (tmp_path / "last.pt").write_bytes(b"damaged")
+    assert checkpoint.load_last(tmp_path)["steps"] == 1
+    (tmp_path / "last.pt.previous").unlink()
+    with pytest.raises(InputError, match=r"last\.pt is damaged"):
+        checkpoint.load_last(tmp_path)
