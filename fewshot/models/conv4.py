@@ -41,5 +41,7 @@ class Conv4(Backbone):
     """
 
     def __init__(self, in_channels: int = 3, width: int = 64, depth: int = 4, pool: str = "flatten") -> None:
+        if width < 1 or depth < 1:
+            raise ValueError(f"width={width} and depth={depth} must be at least 1")
         stages = {f"block{i + 1}": ConvBlock(in_channels if i == 0 else width, width) for i in range(depth)}
         super().__init__(stages, channels=width, in_channels=in_channels, pool=pool)

@@ -13,7 +13,6 @@ from fewshot.errors import InputError
 from fewshot.models.backbone import Backbone, output_shape
 from fewshot.models.heads import Head
 from fewshot.models.pooling import POOLINGS
-from fewshot.models.weights import load_weights as load_weights
 
 
 class Embedder(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,9 @@ class TimmBackbone(Backbone):
             model: Any = timm.create_model(name, **options)
         except (RuntimeError, OSError, ValueError, AssertionError, TypeError) as error:
             # A mismatch of keys comes as a title and one line a key.
-            reason = " ".join(str(error).split("\n")[:2]) or type(error).__name__
-            raise InputError(f"timm cannot build backbone.name={name}: {reason}") from error
+            reason = textwrap.shorten(" ".join(str(error).split("\n")[:2]), 240) or type(error).__name__
+            source = "" if weights is None else f" from backbone.weights={weights}"
+            raise InputError(f"timm cannot build backbone.name={name}{source}: {reason}") from error
         side = resize or config.input_size[1]
         model.reset_classifier(0)
         try:

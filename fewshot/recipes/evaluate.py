@@ -41,6 +41,11 @@ def evaluate(config: DictConfig) -> Path:
     began = time.monotonic()
     if config.part not in PARTS:
         raise InputError(f"part={config.part} must be one of {', '.join(PARTS)}")
+    shots = sorted({config.shots} if isinstance(config.shots, int) else set(config.shots))
+    if not shots or shots[0] < 1:
+        raise InputError(f"shots={config.shots} must be a number from 1 on, or a list of such")
+    if config.batch < 1:
+        raise InputError(f"batch={config.batch} must be at least 1")
     if config.allocator:
         keep_memory()
     machine = set_up(config.device, config.precision, config.threads)
@@ -53,7 +58,6 @@ def evaluate(config: DictConfig) -> Path:
     )
     image_set = open_image_set(source, machine.device)
     classes = source.class_split(image_set.class_names).part(config.part)
-    shots = sorted({config.shots} if isinstance(config.shots, int) else set(config.shots))
     testbed = draw_testbed(
         ClassTable.of(image_set, classes),
         config.part,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot.errors import InputError
 from fewshot.sampling.class_table import ClassTable
 from fewshot.sampling.episodes import EpisodeSampler
 
@@ -50,6 +51,8 @@ def draw_testbed(
     Raises:
         InputError: more ways than classes, or a class with fewer than shots + queries images.
     """
+    if episodes < 1:
+        raise InputError(f"episodes={episodes} must be at least 1")
     sampler = EpisodeSampler(table, ways, shots, queries, seed, f"{split} testbed")
     drawn = sampler.draw(np.arange(episodes, dtype=np.int64))
     little_endian = drawn.images.astype("<i8")

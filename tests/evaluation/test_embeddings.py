@@ -152,6 +152,9 @@ def test_cache_keeps_and_mends(tmp_path: Any) -> None:
     assert torch.equal(cache.load_or_make("abc", INDICES, "cpu", make).features, features)
     assert torch.equal(cache.load_or_make("abc", INDICES, "cpu", make).features, features)
     assert len(made) == 2
+    np.save(file, features[:3].numpy())  # whole, but of other images
+    assert torch.equal(cache.load_or_make("abc", INDICES, "cpu", make).features, features)
+    assert len(made) == 3
     assert [path.name for path in cache.folder.iterdir()] == ["abc.npy"]
 
 

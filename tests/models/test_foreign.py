@@ -44,7 +44,7 @@ def save(state: dict[str, torch.Tensor], file: Path) -> str:
         ("test_convnext", (64, 2, 2)),
         ("test_efficientnet", (256, 2, 2)),
         ("test_vit", (64, 1, 1)),  # tokens, pooled by the model
-        ("test_mambaout", (64, 2, 2)),  # channels at the end
+        ("test_mambaout", (256, 2, 2)),  # channels at the end
     ],
 )
 @pytest.mark.parametrize("in_channels", [1, 3])
@@ -90,6 +90,14 @@ def test_timm_local_file_round_trip(tmp_path: Path, name: str, classes: int, suf
     # The mean and std of the weights' own training, not those of the data set.
     own = timm.models.get_pretrained_cfg(name)
     assert embedder(backbone).describe()["mean"] == pytest.approx(own.mean)
+
+
+@pytest.mark.parametrize("classes", [0, 10])
+def test_timm_checks_every_key_of_a_file(tmp_path: Path, classes: int) -> None:
+    state = timm.create_model("test_resnet", num_classes=classes).state_dict()
+    del state["layer4.0.conv1.weight"]
+    with pytest.raises(InputError, match=r"backbone.name=test_resnet.*layer4\.0\.conv1\.weight"):
+        TimmBackbone("test_resnet", weights=save(state, tmp_path / "partial.pth"))
 
 
 @pytest.mark.parametrize(

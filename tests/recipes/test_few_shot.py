@@ -1,19 +1,25 @@
-"""The main job, run as a user runs it: train.py and eval.py in processes of their own."""
+"""The main job through the command line: train, evaluate, kill, resume, and every mistake on the way."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
+
+from fewshot.cli.commands import eval as eval_
+from fewshot.cli.commands import train
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
@@ -25,19 +31,26 @@ SMALL = [
 ]
 
 
-def program(
-    name: str, *words: str, cwd: Path, check: bool = True, **env: str
-) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / name), *words],
-        cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **env},
-        capture_output=True,
-        text=True,
-    )
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def program(name: str, *words: str, cwd: Path, check: bool = True) -> Done:
+    """Run train.py or eval.py in this process, as its script does, in folder `cwd`."""
+    out, err = io.StringIO(), io.StringIO()
+    run = {"train.py": train.run, "eval.py": eval_.run}[name]
+    before = Path.cwd()
+    os.chdir(cwd)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = run(words)
+    finally:
+        os.chdir(before)
     if check:
-        assert done.returncode == 0, done.stderr[-3000:]
-    return done
+        assert status == 0, err.getvalue()
+    return Done(status, out.getvalue(), err.getvalue())
 
 
 def only_run(folder: Path) -> Path:
@@ -56,11 +69,13 @@ def same(a: Any, b: Any) -> bool:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A working directory in which glyphs are packed and one run is finished."""
     folder = tmp_path_factory.mktemp("work")
-    program("train.py", *SMALL, "steps=120", "training.save_every=10", cwd=folder)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("FEWSHOT_DATA", raising=False)
+        program("train.py", *SMALL, "steps=120", "training.save_every=10", cwd=folder)
+        yield folder
 
 
 def test_training_leaves_what_it_says(place: Path) -> None:
