@@ -2,7 +2,7 @@
 
 A node is a mapping with `_target_`, the dotted name of a class or function, and its arguments:
 
-    {_target_: fewshot.losses.icnn.ICNN, k: 4}
+    {_target_: fewshot.losses.ICNN, k: 4}
 
 Hydra's own `instantiate` calls whatever a `_target_` names; this one calls only what
 `fewshot.targets` allows, nested nodes included, and reports every mistake as one line.

@@ -52,7 +52,10 @@ def check(arguments: Arguments, conf: ConfFolder, name: str, schema: type) -> Pr
         o.key == "hydra.mode" for o in arguments.overrides
     )
     for override in arguments.overrides:
-        if override.key.split(".")[0].split("/")[0] == "hydra" or override.prefix == "~":
+        if override.key.split(".")[0].split("/")[0] == "hydra":
+            continue
+        if override.prefix == "~":
+            _check_removal(override, conf, schema)
             continue
         if override.text is None:
             raise InputError(_bare_word(override.word, conf))
@@ -66,7 +69,18 @@ def check(arguments: Arguments, conf: ConfFolder, name: str, schema: type) -> Pr
         if override.key not in conf.groups:
             _check_type(override, schema)
     _check_resume(arguments)
+    _check_length(arguments, seen)
     return seen
+
+
+def _check_length(arguments: Arguments, seen: Preview) -> None:
+    """`epochs` goes before `steps`; steps that were typed may not give way to an experiment's epochs."""
+    typed = {override.key: override for override in arguments.overrides}
+    if "steps" in typed and "epochs" not in typed and seen.values.get("epochs") is not None:
+        raise InputError(
+            f"{typed['steps'].word}: the chosen experiment counts epochs={seen.values['epochs']}, "
+            "which go before steps; add epochs=null"
+        )
 
 
 def _check_resume(arguments: Arguments) -> None:
@@ -80,6 +94,15 @@ def _check_resume(arguments: Arguments) -> None:
                 f"resume: a run goes on with its own settings, so {override.word} can't be given beside it "
                 f"(only {', '.join(BESIDE_RESUME)} can); start a new run from its weights with init=RUN"
             )
+
+
+def _check_removal(override: Override, conf: ConfFolder, schema: type) -> None:
+    """An option of a part may be taken away, which leaves its default; a part or a key of ours may not."""
+    key = override.key
+    if override.package is None and key in conf.groups:
+        raise InputError(f"{override.word}: can't be left out; choose {key}=NAME instead")
+    if annotation_at(schema, key) is not Any or key in typing.get_type_hints(schema):
+        raise InputError(f"{override.word}: can't be left out; write {key}=VALUE instead")
 
 
 def _is_plain(value: str) -> bool:

@@ -101,6 +101,9 @@ def _convert_keys(config: DictConfig, schema: type, prefix: str) -> None:
         if key not in config:
             continue
         if is_dataclass(annotation):
+            if not isinstance(config[key], DictConfig):
+                options = ", ".join(f"{prefix}{key}.{name}" for name in typing.get_type_hints(annotation))
+                raise InputError(f"{prefix}{key}: has no value of its own; its keys are {options}")
             _convert_keys(config[key], typing.cast(type, annotation), f"{prefix}{key}.")
             continue
         value = config[key]

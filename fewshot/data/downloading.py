@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-from fewshot.data.progress import progress
 from fewshot.data.source import Download
 from fewshot.errors import InputError
+from fewshot.progress import Progress
+from fewshot.whole_file import whole_file
 
 TIMEOUT = 30.0
 """Seconds without an answer before the server counts as unreachable."""
+
+_MB = 1_000_000
 
 
 def fetch(download: Download, folder: Path) -> Path:
@@ -28,23 +30,21 @@ def fetch(download: Download, folder: Path) -> Path:
     target = folder / download.file
     if target.is_file():
         return target
-    beside = folder / f".{download.file}.part-{os.getpid()}"
     digest = hashlib.md5(usedforsecurity=False) if len(download.checksum) == 32 else hashlib.sha256()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(download.url, timeout=TIMEOUT) as answer, beside.open("wb") as file:
-            total = download.bytes or int(answer.headers.get("Content-Length") or 0) or None
-            with progress(f"downloading {download.file}", total, "MB") as advance:
+        with urllib.request.urlopen(download.url, timeout=TIMEOUT) as answer, whole_file(target) as file:
+            total = download.bytes or int(answer.headers.get("Content-Length") or 0)
+            with Progress(f"downloading {download.file}", total / _MB or None, "MB") as progress:
                 while block := answer.read(1 << 18):
                     file.write(block)
                     digest.update(block)
-                    advance(len(block))
-        if digest.hexdigest() != download.checksum:
-            raise InputError(
-                f"{download.url}: the file that came is not the published one (its checksum differs); "
-                f"try again, or get it yourself and put it into {folder}"
-            )
-        beside.replace(target)
+                    progress.advance(len(block) / _MB)
+            if digest.hexdigest() != download.checksum:
+                raise InputError(
+                    f"{download.url}: the file that came is not the published one (its checksum differs); "
+                    f"try again, or get it yourself and put it into {folder}"
+                )
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise InputError(
@@ -52,6 +52,4 @@ def fetch(download: Download, folder: Path) -> Path:
         ) from error
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror or error})") from error
-    finally:
-        beside.unlink(missing_ok=True)
     return target

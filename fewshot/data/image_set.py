@@ -18,8 +18,8 @@ from fewshot.data.source import RESIDENCIES
 from fewshot.errors import InputError
 
 
-class ClassTable(NamedTuple):
-    """Which images a class has."""
+class ImagesOfClass(NamedTuple):
+    """Which images each class has, as one padded table."""
 
     rows: NDArray[np.int64]
     """[classes, largest class]: row numbers in ascending order, then -1."""
@@ -109,13 +109,13 @@ class ImageSet:
         return tuple((self.folder / pack_format.NAMES).read_text(encoding="utf-8").split("\n")[: len(self)])
 
     @cached_property
-    def images_of_class(self) -> ClassTable:
-        """The rows of every class, as one padded table."""
+    def images_of_class(self) -> ImagesOfClass:
+        """The rows of every class."""
         labels = self.labels.numpy()
         counts = np.bincount(labels, minlength=len(self.class_names)).astype(np.int64)
         rows = np.full((len(counts), int(counts.max(initial=0))), -1, dtype=np.int64)
         rows[np.arange(rows.shape[1]) < counts[:, None]] = np.argsort(labels, kind="stable")
-        return ClassTable(rows, counts)
+        return ImagesOfClass(rows, counts)
 
     def class_indices(self, names: Iterable[str]) -> NDArray[np.int64]:
         """The labels of the named classes, in the order given.

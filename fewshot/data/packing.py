@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import PIL
@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 import fewshot
 from fewshot.data import pack_format
 from fewshot.data.decoding import square
-from fewshot.data.progress import progress
 from fewshot.data.source import Record, Source
 from fewshot.errors import InputError
+from fewshot.progress import Progress
+from fewshot.whole_file import sync_folder, whole_file, write_whole
 
 _CHUNK = 64
 """Images that a thread decodes in one go."""
@@ -83,7 +84,7 @@ def _pack_beside(source: Source, folder: Path, form: str, target: Path, replace:
     try:
         manifest = _write_arrays(source, folder, beside) | {"form": form, "folder": str(folder.resolve())}
         text = json.dumps(manifest, indent=1, ensure_ascii=False)
-        _write_synced(beside / pack_format.MANIFEST, (text + "\n").encode())
+        write_whole(beside / pack_format.MANIFEST, text + "\n")
         _put_in_place(beside, target, replace)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -102,11 +103,7 @@ def _put_in_place(beside: Path, target: Path, replace: bool) -> None:
             # Without locks another process may have been first; its result is as good.
             if not target.exists():
                 raise
-    directory = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_folder(target.parent)
 
 
 def _write_arrays(source: Source, folder: Path, beside: Path) -> dict[str, Any]:
@@ -115,7 +112,7 @@ def _write_arrays(source: Source, folder: Path, beside: Path) -> dict[str, Any]:
     classes: list[str] = []
     names: list[str] = []
     path = beside / pack_format.IMAGES
-    with path.open("wb") as file, progress(f"packing {source.key}", None, "images") as advance:
+    with whole_file(path) as file, Progress(f"packing {source.key}", None, "images") as progress:
         # Plain writes rather than a memory map: the number of images is not known beforehand, and
         # on a full disk a write fails with an error where a memory map kills the process.
         file.write(_header(0, shape))
@@ -123,21 +120,19 @@ def _write_arrays(source: Source, folder: Path, beside: Path) -> dict[str, Any]:
             classes.extend(record.class_name for record in records)
             names.extend(record.name for record in records)
             file.write(pixels.data)
-            advance(len(records))
+            progress.advance(len(records))
         count = len(names)
         if count == 0:
             raise InputError(f"{folder}: no images of {source.title} were found there")
         file.seek(0)
         file.write(_header(count, shape))
-        _sync(file)
     order = _sorted_rows(classes, names, folder)
     if not np.array_equal(order, np.arange(count)):
         _permute(path, order, shape)
     class_names, labels = np.unique(np.array(classes, dtype=object)[order].astype(str), return_inverse=True)
-    with io.BytesIO() as buffer:
-        np.save(buffer, labels.astype(np.int64))
-        _write_synced(beside / pack_format.LABELS, buffer.getvalue())
-    _write_synced(beside / pack_format.NAMES, "".join(f"{names[row]}\n" for row in order).encode())
+    with whole_file(beside / pack_format.LABELS) as file:
+        np.save(file, labels.astype(np.int64))
+    write_whole(beside / pack_format.NAMES, "".join(f"{names[row]}\n" for row in order))
     return {
         "version": pack_format.VERSION,
         "key": source.key,
@@ -198,21 +193,7 @@ def _sorted_rows(classes: list[str], names: list[str], folder: Path) -> NDArray[
 def _permute(path: Path, order: NDArray[np.int64], shape: tuple[int, ...]) -> None:
     """Rewrite the array with its rows in `order`."""
     rows = np.load(path, mmap_mode="r", allow_pickle=False)
-    permuted = path.with_suffix(".sorted")
-    with permuted.open("wb") as file:
+    with whole_file(path) as file:
         file.write(_header(len(order), shape))
         for start in range(0, len(order), 1024):
             file.write(np.ascontiguousarray(rows[order[start : start + 1024]]).data)
-        _sync(file)
-    permuted.replace(path)
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        _sync(file)
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())

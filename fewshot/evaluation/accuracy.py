@@ -77,7 +77,7 @@ def evaluate(
     classifier: Classifier,
     *,
     block: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> FewShotAccuracy:
     """Accuracy of a classifier that sees all supports of a testbed. Arguments as in `shot_curve`."""
     curve = shot_curve(embeddings, testbed, classifier, [testbed.shots], block=block, progress=progress)
@@ -91,7 +91,7 @@ def shot_curve(
     shots: Sequence[int],
     *,
     block: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> dict[int, FewShotAccuracy]:
     """Accuracy with the first s supports of every class, for each s, in one pass over the episodes.
 
@@ -104,7 +104,7 @@ def shot_curve(
         shots: the points of the curve, each from 1 to `testbed.shots`.
         block: episodes at once; None fits them to the processor's cache or the device's memory.
             It decides the speed, and the result only where scores tie within rounding.
-        progress: called with (episodes done, episodes in all) after each block.
+        progress: called with the number of its episodes after each block.
 
     Returns:
         one result for each of `shots`, by the number of shots.
@@ -137,7 +137,7 @@ def shot_curve(
             for point, count in enumerate(shots):
                 made[point, part] = classifier.fit(support[:, :, :count]).predict(query).argmax(dim=-1)
             if progress is not None:
-                progress(part.stop, episodes)
+                progress(part.stop - part.start)
     predictions = made.view(len(shots), episodes, ways, -1).cpu().numpy()
     return {
         count: FewShotAccuracy(count, predictions[point], testbed.classes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fewshot.evaluation.embeddings import Embeddings
+from fewshot.whole_file import whole_file
 
 
 def weights_sha256(module: nn.Module) -> str:
@@ -79,14 +79,7 @@ class EmbeddingCache:
         return torch.from_numpy(array) if fits else None
 
     def _save(self, key: str, features: Tensor) -> None:
-        temporary = self.folder / f".{key}.{os.getpid()}"
-        try:
+        with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with whole_file(self.folder / f"{key}.npy") as file:
                 np.save(file, features.cpu().numpy(), allow_pickle=False)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.folder / f"{key}.npy")
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink()

@@ -58,7 +58,7 @@ def embed(
     batch_size: int = 256,
     device: torch.device | str = "cpu",
     precision: Literal["float32", "bf16"] = "float32",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Embeddings:
     """Embed the images at `indices`, batch by batch, without gradients.
 
@@ -70,7 +70,7 @@ def embed(
             and the batch tried again.
         device: where the embedder is and the features stay.
         precision: of the forward; the features are float32 in either case.
-        progress: called with (images done, images in all) after each batch.
+        progress: called with the number of its images after each batch.
 
     Raises:
         InputError: BatchNorm uses the statistics of the batch (hidden transduction); an embedding is
@@ -107,7 +107,7 @@ def embed(
             features[done : done + len(chosen)] = made
             done += len(chosen)
             if progress is not None:
-                progress(done, len(indices))
+                progress(len(chosen))
     assert features is not None
     # Inference tensors refuse to be saved for a gradient later; a copy outside the mode does not.
     result = Embeddings(features.clone(), np.asarray(indices, dtype=np.int64))

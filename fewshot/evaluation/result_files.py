@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from fewshot.errors import InputError
 from fewshot.evaluation.accuracy import FewShotAccuracy
 from fewshot.sampling.testbed import Testbed
+from fewshot.whole_file import whole_file, write_whole
 
 SUMMARY = "result.json"
 EPISODES = "episodes.npz"
@@ -94,8 +94,9 @@ def save_result(
     text = json.dumps(_plain({**summary, **details}), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / EPISODES, lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
-        _write(folder / SUMMARY, lambda file: file.write(text.encode()))
+        with whole_file(folder / EPISODES) as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        write_whole(folder / SUMMARY, text)
     except OSError as error:
         raise InputError(
             f"cannot write the result to {folder}: {error.strerror or error}; choose output_dir="
@@ -143,17 +144,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, (str, int, type(None))) else str(value)
-
-
-def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let `write` fill a file beside `path`, which takes its place once it is whole and on the disk."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

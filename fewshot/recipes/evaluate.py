@@ -21,6 +21,7 @@ from fewshot.evaluation.classifiers.classifier import Classifier
 from fewshot.evaluation.embedding_cache import EmbeddingCache, embedding_key
 from fewshot.evaluation.embeddings import Embeddings, embed
 from fewshot.evaluation.result_files import save_result
+from fewshot.progress import Progress
 from fewshot.recipes.leakage import leak_label
 from fewshot.recipes.model import Architecture, Model, load_model, model_file
 from fewshot.recipes.run_record import load_config, newest_run
@@ -73,14 +74,16 @@ def evaluate(config: DictConfig) -> Path:
     settings = {"precision": machine.precision, "device": machine.device.type}
 
     def make() -> Embeddings:
-        return embed(
-            model.embedder,
-            image_set,
-            images,
-            batch_size=config.batch,
-            device=machine.device,
-            precision=machine.precision,
-        )
+        with Progress(f"embedding {source.name} {config.part}", len(images), "images") as progress:
+            return embed(
+                model.embedder,
+                image_set,
+                images,
+                batch_size=config.batch,
+                device=machine.device,
+                precision=machine.precision,
+                progress=progress.advance,
+            )
 
     if config.cache:
         key = embedding_key(model.embedder, image_set.manifest, images, settings)
@@ -90,7 +93,8 @@ def evaluate(config: DictConfig) -> Path:
     else:
         embeddings = make()
     embedded = time.monotonic()
-    curve = shot_curve(embeddings, testbed, classifier, shots)
+    with Progress(f"classifying with {config.choices.classifier}", len(testbed), "episodes") as progress:
+        curve = shot_curve(embeddings, testbed, classifier, shots, progress=progress.advance)
     ended = time.monotonic()
 
     leak = leak_label(model.trained_on, source, config.part)
@@ -124,6 +128,11 @@ def evaluate(config: DictConfig) -> Path:
         interval = curve[count].interval
         accuracy = f"{100 * interval.mean:.2f} +- {100 * interval.half_width:.2f} %"
         print(f"{f'{count}-shot':<10} {accuracy}  (95% over episodes)")
+    per_class = sorted((share, number) for number, share in curve[shots[-1]].per_class().items())
+    hardest, easiest = (
+        f"{100 * share:.1f} % {image_set.class_names[n]}" for share, n in (per_class[0], per_class[-1])
+    )
+    print(f"classes    {hardest} (hardest) to {easiest}; all in the file")
     print(f"time       {embedded - began:.1f} s to load and embed, {ended - embedded:.1f} s for the episodes")
     print(f"saved      {saved}")
     return saved

@@ -27,7 +27,9 @@ from fewshot.evaluation.embeddings import Embeddings, embed
 from fewshot.models.embedder import Embedder
 from fewshot.objectives.episodic import Episodic
 from fewshot.objectives.plain import Plain
+from fewshot.progress import Progress
 from fewshot.randomness import stream_key
+from fewshot.recipes.leakage import identity
 from fewshot.recipes.model import Architecture, card, load_model, model_file, start_from
 from fewshot.recipes.run_record import load_config, save_config, save_record
 from fewshot.sampling.class_table import ClassTable
@@ -91,9 +93,7 @@ def train(config: DictConfig) -> Path:
     )
     embedder = architecture.build()
     trained_on: dict[str, Any] = {
-        "data": source.name,
-        "images": source.images or source.name,
-        "split": source.split,
+        **identity(source),
         "before": embedder.backbone.weights_origin,
     }
     if config.init is not None:
@@ -101,7 +101,12 @@ def train(config: DictConfig) -> Path:
     loss = instantiate(config.loss, offered={"classes": len(base.classes), "dim": embedder.dim})
     objective = objective_for(embedder, loss, sampler).to(machine.device)
 
-    optimizer = instantiate(config.optimizer, params=[p for p in objective.parameters() if p.requires_grad])
+    # Fused on CUDA: one kernel a step, and the guard can skip a step without waiting for the device.
+    offered = {"fused": True} if machine.device.type == "cuda" else {}
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    optimizer = instantiate(config.optimizer, offered=offered, params=trained)
+    if config.epochs is not None and config.epochs < 1:
+        raise InputError(f"epochs={config.epochs} must be at least 1, or null")
     steps = config.steps if config.epochs is None else config.epochs * feed.steps_per_epoch
     schedule = schedule_for(config.scheduler, optimizer, steps, feed.steps_per_epoch)
     options = LoopOptions(
@@ -204,7 +209,7 @@ def objective_for(embedder: Embedder, loss: nn.Module, sampler: object) -> Episo
     """The objective that a loss asks for.
 
     Raises:
-        InputError: an episodic loss without episodes.
+        InputError: an episodic loss without episodes, or with episodes of one class.
     """
     if getattr(loss, "kind", None) != "episodic":
         return Plain(embedder, loss)
@@ -213,14 +218,30 @@ def objective_for(embedder: Embedder, loss: nn.Module, sampler: object) -> Episo
             f"loss {type(loss).__name__} compares queries with supports, but sampler "
             f"{type(sampler).__name__} draws no episodes: use sampler=episodes"
         )
+    if sampler.ways < 2:
+        raise InputError(f"sampler.ways={sampler.ways} leaves nothing to tell apart: use 2 or more")
     return Episodic(embedder, loss)
 
 
 def schedule_for(node: DictConfig, optimizer: Optimizer, steps: int, steps_per_epoch: int) -> Schedule:
-    """The learning-rate schedule of a config node: a torch scheduler, its unit and its warm-up."""
+    """The learning-rate schedule of a config node: a torch scheduler, its unit and its warm-up.
+
+    Raises:
+        InputError: a value that torch would take and fail on in the middle of the run, or misuse.
+    """
     options = {key: value for key, value in node.items() if key not in ("interval", "warmup")}
     if node.interval not in ("step", "epoch"):
         raise InputError(f"scheduler.interval={node.interval} must be step or epoch")
+    if not isinstance(node.warmup, int) or node.warmup < 0:
+        raise InputError(f"scheduler.warmup={node.warmup} must be a number of steps, 0 or more")
+    for key in ("T_max", "step_size"):
+        if (value := options.get(key)) is not None and not (isinstance(value, int) and value > 0):
+            raise InputError(f"scheduler.{key}={value} must be a whole number, at least 1")
+    milestones = options.get("milestones", [])
+    if isinstance(milestones, (str, int, float)) or not all(isinstance(m, int) for m in milestones):
+        raise InputError(f"scheduler.milestones={milestones} must be a list of whole numbers")
+    if (gamma := options.get("gamma")) is not None and not (isinstance(gamma, (int, float)) and gamma > 0):
+        raise InputError(f"scheduler.gamma={gamma} must be a number above 0")
     if options.get("T_max", 0) is None:
         options["T_max"] = steps if node.interval == "step" else max(1, steps // steps_per_epoch)
     scheduler = instantiate(options, optimizer=optimizer) if options["_target_"] is not None else None
@@ -230,9 +251,15 @@ def schedule_for(node: DictConfig, optimizer: Optimizer, steps: int, steps_per_e
 def add_train_mean(path: Path, base: ClassTable, image_set: ImageSet, machine: Machine) -> None:
     """Put the mean embedding of the training images into a model's checkpoint: CL2N needs it."""
     model = load_model(path, machine.device)
-    embeddings = embed(
-        model.embedder, image_set, base.all_images, device=machine.device, precision=machine.precision
-    )
+    with Progress("embedding train", len(base.all_images), "images") as progress:
+        embeddings = embed(
+            model.embedder,
+            image_set,
+            base.all_images,
+            device=machine.device,
+            precision=machine.precision,
+            progress=progress.advance,
+        )
     content = checkpoint.load(path)
     content["train_mean"] = embeddings.features.double().mean(0).float().cpu()
     checkpoint.save(path, content)

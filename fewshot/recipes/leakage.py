@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fewshot.data.source import Source
+from fewshot.data.sources.folder import ImageFolder
 
 # Sets whose classes or images other sets hold as well. miniImageNet and tieredImageNet are parts of
 # ImageNet-1k; Stanford Dogs' images come from ImageNet; CUB's and Cars' classes are among its birds
@@ -19,12 +21,23 @@ _IN_IMAGENET = {
 _FAMILIES = ({"miniimagenet", "tieredimagenet"}, {"miniimagenet", "dogs"}, {"tieredimagenet", "dogs"})
 
 
+def identity(source: Source) -> dict[str, str]:
+    """Which images a model is trained on and how their classes are divided: data, images, split."""
+    images, split = source.images or source.name, source.split
+    if isinstance(source, ImageFolder):
+        # Any two folders are different images, and other shares or seeds another split of them.
+        if source.path is not None:
+            images = f"folder {Path(source.path).expanduser().resolve()}"
+        split = f"{split}, {'/'.join(map(str, source.fractions))}, seed {source.split_seed}"
+    return {"data": source.name, "images": images, "split": split}
+
+
 def leak_label(trained_on: dict[str, Any], source: Source, part: str) -> str:
     """One line on what the weights have seen of the evaluated classes.
 
     Args:
-        trained_on: as a model's checkpoint holds it: data, split, images, and `before`, the origin of
-            the weights it started from (text for foreign weights, the same dict for a run).
+        trained_on: as a model's checkpoint holds it: its `identity`, and `before`, the origin of the
+            weights it started from (text for foreign weights, the same dict for a run).
         source: the evaluated data set.
         part: train, val or test, the evaluated classes.
     """
@@ -45,9 +58,9 @@ def leak_label(trained_on: dict[str, Any], source: Source, part: str) -> str:
 
 
 def _of_training(trained_on: dict[str, Any], source: Source, part: str) -> str:
-    data = trained_on["data"]
-    if trained_on["images"] == (source.images or source.name):
-        if trained_on["split"] != source.split:
+    data, tested = trained_on["data"], identity(source)
+    if trained_on["images"] == tested["images"]:
+        if trained_on["split"] != tested["split"]:
             other = f"{data} {trained_on['split']}"
             return f"LEAK possible, trained on the same images under another split ({other})"
         return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from fewshot.errors import InputError
+from fewshot.whole_file import write_whole
 
 CONFIG = "config.yaml"
 RECORD = "run.json"
@@ -73,12 +73,9 @@ def newest_run(folder: Path, recipe: str) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
+        write_whole(path, text)
     except OSError as problem:
-        temporary.unlink(missing_ok=True)
         raise InputError(
             f"cannot write {path}: {problem.strerror or problem}; choose output_dir="
         ) from problem

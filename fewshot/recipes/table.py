@@ -12,7 +12,6 @@ A table is a YAML file, `conf/table/NAME.yaml`:
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,11 +20,14 @@ from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from fewshot.errors import InputError
 from fewshot.evaluation.intervals import Interval, mean_interval, paired_difference, seed_interval
-from fewshot.evaluation.result_files import SavedResult, read_result
+from fewshot.evaluation.result_files import SUMMARY, SavedResult, read_result
 from fewshot.recipes.run_record import read_record
+from fewshot.whole_file import write_whole
 
 Run = Callable[[str, Sequence[str]], None]
 """Runs `train` or `eval` with overrides, and raises if it fails."""
@@ -33,13 +35,24 @@ Run = Callable[[str, Sequence[str]], None]
 
 @dataclass(frozen=True)
 class Cell:
-    """One model to train: a row of the table in one setting with one seed."""
+    """One model to train: a row of the table in one setting with one seed.
+
+    Attributes:
+        train, further: overrides of train.py, those of the setting and those of the row.
+        evaluate: label -> overrides of eval.py.
+    """
 
     setting: str
     row: str
     seed: int
     train: tuple[str, ...]
+    further: tuple[str, ...]
     evaluate: dict[str, tuple[str, ...]]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All overrides of its training."""
+        return (*self.train, *self.further, f"seed={self.seed}")
 
     def folder(self, output: Path) -> Path:
         """Where the runs of this cell are; runs are found again by it."""
@@ -68,14 +81,18 @@ class Table:
         if not path.is_file():
             known = sorted(other.stem for other in path.parent.glob("*.yaml"))
             raise InputError(f"there is no table {path.stem}; the tables are {', '.join(known)}")
-        spec: Any = OmegaConf.to_container(OmegaConf.load(path))
+        try:
+            spec: Any = OmegaConf.to_container(OmegaConf.load(path))
+        except (OSError, YAMLError, OmegaConfBaseException) as problem:
+            raise InputError(f"table {path.stem}: {path} cannot be read: {problem}") from problem
         try:
             cells = tuple(
                 Cell(
                     setting,
                     row,
                     seed,
-                    (*chosen["train"], *overrides, f"seed={seed}"),
+                    tuple(chosen["train"]),
+                    tuple(overrides),
                     {label: tuple(words) for label, words in chosen["evaluate"].items()},
                 )
                 for seed in spec["seeds"]
@@ -103,10 +120,12 @@ def fill(table: Table, output: Path, run: Run, further: Sequence[str] = ()) -> N
         folder = cell.folder(output)
         finished, resumable = _runs(folder)
         if finished is None:
-            overrides = (
-                [f"resume={resumable}"] if resumable else [*cell.train, *further, f"output_dir={folder}"]
-            )
-            run("train", overrides)
+            if resumable:
+                # A run that goes on keeps its settings; where it computes is said anew.
+                where = [word for word in further if word.startswith(("device=", "threads="))]
+                run("train", [f"resume={resumable}", *where])
+            else:
+                run("train", [*cell.words, *further, f"output_dir={folder}"])
             finished, _ = _runs(folder)
         for words in cell.evaluate.values():
             if _result(finished, words) is None:
@@ -122,7 +141,7 @@ def report(table: Table, output: Path) -> str:
         cells = [cell for cell in table.cells if cell.setting == setting]
         for label in cells[0].evaluate:
             words = cells[0].evaluate[label]
-            lines += [f"### {setting}, {label}", "", f"Trained with `{' '.join(cells[0].train[:-1])}`.", ""]
+            lines += [f"### {setting}, {label}", "", f"Trained with `{' '.join(cells[0].train)}`.", ""]
             lines += _section(table, cells, words, output)
     return "\n".join(lines) + "\n"
 
@@ -157,7 +176,11 @@ def _section(table: Table, cells: list[Cell], words: tuple[str, ...], output: Pa
             f"{summary['episodes']:,} episodes, testbed seed {summary['testbed_seed']}, sha256 "
             f"{summary['testbed_sha256'][:12]}; {summary['machine']['device']}, "
             f"{summary['machine']['threads']} thread, torch {summary['machine']['torch']}. Intervals: 95%, "
-            + ("over seeds (t)." if len(seeds) > 1 else "over episodes, of one seed (differences paired)."),
+            + (
+                "over seeds (t); of a row with one seed, over episodes."
+                if len(seeds) > 1
+                else "over episodes, of one seed (differences paired)."
+            ),
         ]
     return [*lines, ""]
 
@@ -206,12 +229,12 @@ def _remember(run: Path | None, words: tuple[str, ...]) -> None:
     assert run is not None
     newest = max((run / "eval").glob("*/result.json"), key=lambda path: path.stat().st_mtime_ns)
     index = {**_index(run), " ".join(words): newest.parent.name}
-    temporary = run / "eval" / f".table.json.{os.getpid()}"
-    temporary.write_text(json.dumps(index, indent=2), encoding="utf-8")
-    os.replace(temporary, run / "eval" / "table.json")
+    write_whole(run / "eval" / "table.json", json.dumps(index, indent=2))
 
 
 def _result(run: Path | None, words: tuple[str, ...]) -> SavedResult | None:
     if run is None or " ".join(words) not in (index := _index(run)):
         return None
-    return read_result(run / "eval" / index[" ".join(words)])
+    folder = run / "eval" / index[" ".join(words)]
+    # A result that was deleted is one to make again.
+    return read_result(folder) if (folder / SUMMARY).is_file() else None

@@ -53,7 +53,7 @@ class EpisodeSampler:
     def __post_init__(self) -> None:
         for name in ("ways", "shots", "queries", "episodes", "episodes_per_epoch"):
             if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)}: an episode needs at least 1")
+                raise InputError(f"{name}={getattr(self, name)} for {self.stream} must be at least 1")
         if self.ways > len(self.table.classes):
             raise InputError(
                 f"ways={self.ways}, but there are only {len(self.table.classes)} classes for {self.stream}: "

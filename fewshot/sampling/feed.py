@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -15,7 +16,6 @@ from torch import Tensor
 
 from fewshot.data.image_set import ImageSet
 from fewshot.randomness import generator
-from fewshot.sampling.class_table import ClassTable
 from fewshot.sampling.episodes import EpisodeSampler
 from fewshot.sampling.shuffled import ShuffledBatches
 
@@ -86,9 +86,6 @@ class ShuffledFeed:
     augment: Augment
     device: torch.device
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_label", _label_of_image(self.sampler.table))
-
     @property
     def steps_per_epoch(self) -> int:
         return self.sampler.steps_per_epoch
@@ -96,22 +93,24 @@ class ShuffledFeed:
     def __call__(self, step: int) -> Batch:
         drawn = self.sampler.step(step)
         images = self.image_set.gather(drawn).to(self.device, non_blocking=True)
-        labels: Tensor = self._label[torch.from_numpy(drawn)]  # type: ignore[attr-defined]
+        labels = self._label_of_image[torch.from_numpy(drawn)]
         augmented = self.augment(images, generator(self.sampler.seed, "augmentation", step, self.device))
         return Batch(augmented, labels.to(self.device, non_blocking=True))
 
-
-def _label_of_image(table: ClassTable) -> Tensor:
-    """int64 [highest image number + 1]: the row of the class table that an image belongs to."""
-    label = torch.full((int(table.images.max()) + 1,), -1, dtype=torch.int64)
-    rows = torch.arange(len(table.classes)).repeat_interleave(torch.from_numpy(table.counts))
-    label[torch.from_numpy(table.all_images)] = rows
-    return label
+    @cached_property
+    def _label_of_image(self) -> Tensor:
+        """int64 [highest image number + 1]: the row of the class table that an image belongs to."""
+        table = self.sampler.table
+        label = torch.full((int(table.images.max()) + 1,), -1, dtype=torch.int64)
+        rows = torch.arange(len(table.classes)).repeat_interleave(torch.from_numpy(table.counts))
+        label[torch.from_numpy(table.all_images)] = rows
+        return label
 
 
 def feed_for(
     image_set: ImageSet, sampler: EpisodeSampler | ShuffledBatches, augment: Augment, device: torch.device
 ) -> Feed:
     """The feed that fits a sampler."""
-    kind = EpisodeFeed if isinstance(sampler, EpisodeSampler) else ShuffledFeed
-    return kind(image_set, sampler, augment, device)  # type: ignore[arg-type]
+    if isinstance(sampler, EpisodeSampler):
+        return EpisodeFeed(image_set, sampler, augment, device)
+    return ShuffledFeed(image_set, sampler, augment, device)

@@ -52,7 +52,7 @@ def draw_testbed(
         InputError: more ways than classes, or a class with fewer than shots + queries images.
     """
     if episodes < 1:
-        raise InputError(f"episodes={episodes} must be at least 1")
+        raise InputError(f"episodes={episodes} for {split} testbed must be at least 1")
     sampler = EpisodeSampler(table, ways, shots, queries, seed, f"{split} testbed")
     drawn = sampler.draw(np.arange(episodes, dtype=np.int64))
     little_endian = drawn.images.astype("<i8")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fewshot.tracking.flatten import flatten
+from fewshot.whole_file import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,13 +37,13 @@ class JsonlTracker:
         self._folder = run_dir
         path = run_dir / "metrics.jsonl"
         kept = [] if resume_step is None else _lines_up_to(path, resume_step)
-        _write(path, "".join(kept))
+        write_whole(path, "".join(kept))
         self._lines = path.open("a", encoding="utf-8", buffering=1)
         self._summary: dict[str, object] = {}
 
     def config(self, values: Mapping[str, object]) -> None:
         """config.json, flattened."""
-        _write(self._folder / "config.json", _json(flatten(values), indent=2) + "\n")
+        write_whole(self._folder / "config.json", _json(flatten(values), indent=2) + "\n")
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """One line of metrics.jsonl."""
@@ -68,7 +68,7 @@ class JsonlTracker:
     def summary(self, values: Mapping[str, object]) -> None:
         """summary.json, flattened, as all calls so far make it."""
         self._summary |= flatten(values)
-        _write(self._folder / "summary.json", _json(self._summary, indent=2) + "\n")
+        write_whole(self._folder / "summary.json", _json(self._summary, indent=2) + "\n")
 
     def close(self, status: int) -> None:
         """Close metrics.jsonl."""
@@ -98,17 +98,3 @@ def _lines_up_to(path: Path, step: int) -> list[str]:
 def _json(values: Mapping[str, object], indent: int | None = None) -> str:
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
     return json.dumps(finite, indent=indent, ensure_ascii=False)
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file by a whole one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -6,13 +6,13 @@ A checkpoint is a dict of tensors, numbers, strings, lists and dicts, so that it
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fewshot.errors import InputError
+from fewshot.whole_file import whole_file
 
 FORMAT = 1
 
@@ -28,22 +28,11 @@ def save(path: Path, content: dict[str, Any], *, keep_previous: bool = False) ->
     Raises:
         InputError: the disk is full or the folder cannot be written; the old file is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    previous = path.with_name(f"{path.name}.previous") if keep_previous else None
     try:
-        with temporary.open("wb") as file:
+        with whole_file(path, keep_replaced=previous) as file:
             torch.save({"format": FORMAT, **content}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        if keep_previous and path.exists():
-            os.replace(path, path.with_name(f"{path.name}.previous"))
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
     except (OSError, RuntimeError) as problem:
-        temporary.unlink(missing_ok=True)
         # torch's zip writer hides the errno of a full disk behind a RuntimeError.
         raise InputError(
             f"cannot write checkpoint {path}: {_first_line(problem)}; free space or choose output_dir="

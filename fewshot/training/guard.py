@@ -29,6 +29,7 @@ class StepGuard:
         self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
         self.worst_row = torch.zeros((), dtype=torch.int64, device=device)
         self._before: list[Tensor] = []
+        self._begun = False
 
     def remember(self) -> None:
         """Call before the forward."""
@@ -36,6 +37,8 @@ class StepGuard:
 
     def step(self, optimizer: Optimizer, loss: Tensor, clip_norm: float | None) -> Tensor:
         """Clip, then step unless loss or gradient is not finite.
+
+        This waits for the device at the first step, and at each step of an optimizer that is not fused.
 
         Returns:
             the norm of the gradient before clipping, 0-d, on the device.
@@ -45,14 +48,15 @@ class StepGuard:
         if clip_norm is not None:
             nn.utils.clip_grads_with_norm_(self.parameters, clip_norm, norm)
         finite = torch.isfinite(norm) & torch.isfinite(loss.detach())
-        if norm.device.type == "cpu":
-            if finite:
-                optimizer.step()
-        else:
+        if self._begun and all(group.get("fused") for group in optimizer.param_groups):
             # Fused optimizers leave parameters and moments alone where found_inf is 1: no waiting.
             optimizer.grad_scale = None  # type: ignore[attr-defined]
             optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
             optimizer.step()
+        elif finite:
+            # The first step is never skipped by found_inf: fused SGD would keep a momentum that nothing set.
+            optimizer.step()
+            self._begun = True
         for buffer, before in zip(self.buffers, self._before, strict=True):
             buffer.copy_(torch.where(finite, buffer, before))
         self.skipped += ~finite

@@ -15,12 +15,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fewshot.errors import InputError
 from fewshot.models.embedder import Embedder
+from fewshot.progress import Progress
 from fewshot.randomness import generator, stream_key
 from fewshot.sampling.feed import Batch, Feed
 from fewshot.training import checkpoint
 from fewshot.training.device import Machine
 from fewshot.training.guard import StepGuard
-from fewshot.training.progress import Progress
 from fewshot.training.schedule import Schedule
 from fewshot.training.stopping import Stopped, stop_request
 
@@ -70,9 +70,19 @@ class LoopOptions:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "log_every", "save_every", "abort_after"):
+        if self.steps < 1:
+            raise InputError(f"steps={self.steps} must be at least 1")
+        for name in ("log_every", "save_every", "abort_after"):
             if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} must be at least 1")
+                raise InputError(f"training.{name}={getattr(self, name)} must be at least 1")
+        if self.validate_every < 0:
+            raise InputError(f"validation.every={self.validate_every} must be at least 0 (no validation)")
+        if self.patience is not None and self.patience < 1:
+            raise InputError(f"validation.patience={self.patience} must be at least 1, or null")
+        for name in ("clip_norm", "clip_value"):
+            bound = getattr(self, name)
+            if bound is not None and not bound > 0:
+                raise InputError(f"training.{name}={bound} must be above 0, or null")
         if self.ema is not None and not 0 < self.ema < 1:
             raise InputError(f"training.ema={self.ema} must lie between 0 and 1")
 
@@ -165,7 +175,7 @@ def train(
         )
 
     module.train()
-    with Progress(options.steps, outcome.steps) as progress, stop_request() as stop:
+    with Progress("train", options.steps, "steps", done=outcome.steps) as progress, stop_request() as stop:
         while outcome.steps < options.steps and not outcome.early:
             step = outcome.steps
             # Layers that draw by themselves (dropout, DropBlock) take from torch's own generators.
@@ -184,7 +194,7 @@ def train(
             window.add({"loss": loss.detach(), **logs, "gradient_norm": norm})
             outcome.steps += 1
             schedule.finished(outcome.steps)
-            progress.step()
+            progress.advance()
 
             last = outcome.steps == options.steps
             if outcome.steps % options.log_every == 0 or last:

@@ -28,6 +28,15 @@ def run(words: Sequence[str]) -> int:
     name, *settings = words
     options = dict(word.split("=", 1) for word in settings if word.startswith(("output=", "report=")))
     further = [word for word in settings if not word.startswith(("output=", "report="))]
+    for word in further:
+        if "=" not in word:
+            raise InputError(f"table {name}: '{word}' is not KEY=VALUE")
+        if word.lstrip("+").startswith(("output_dir=", "resume=", "seed=")):
+            raise InputError(
+                f"table {name}: {word}: the table sets it for each run; output=DIR moves them all"
+            )
+    if options.get("report", "false") not in ("true", "false"):
+        raise InputError(f"table {name}: report={options['report']} must be true or false")
     table = Table.read(conf_path() / "table" / f"{name}.yaml")
     output = Path(options.get("output", "runs/tables")) / name
     page = output / "table.md"

@@ -1,0 +1,67 @@
+"""A file that is there whole or not at all, whatever happens while it is written."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def whole_file(path: Path, *, keep_replaced: Path | None = None) -> Iterator[BinaryIO]:
+    """A new binary file that takes the place of `path` when the block ends, on the disk by then.
+
+    It is written as `.NAME.PID` in the same folder. A block that raises anything leaves `path` as it
+    was and removes the new file; a process killed within it leaves the hidden file at most.
+
+    Args:
+        path: of the file; its folder exists.
+        keep_replaced: where the file that is replaced goes, in the same folder; None drops it.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if keep_replaced is not None and path.exists():
+            path.replace(keep_replaced)
+        beside.replace(path)
+    except BaseException:
+        with suppress(OSError):  # it would hide what went wrong
+            beside.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Let `path` hold `text` as UTF-8, or what it held before.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with whole_file(path) as file:
+        file.write(text.encode())
+
+
+def sync_folder(folder: Path) -> None:
+    """Let the names in a folder outlive a power failure, where the file system can promise that.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        # What some network file systems answer, which know no such promise for a folder.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(opened)
