@@ -34,7 +34,7 @@ def load_config(folder: Path) -> DictConfig:
         raise InputError(f"{folder} is no run: it has no {CONFIG}") from problem
     except (OSError, YAMLError, OmegaConfBaseException, UnicodeDecodeError) as problem:
         raise InputError(f"{folder / CONFIG} cannot be read: {str(problem).splitlines()[0]}") from problem
-    if not isinstance(config, DictConfig):
+    if not isinstance(config, DictConfig) or not {"recipe", "data"} <= config.keys():
         raise InputError(f"{folder / CONFIG} is not the config of a run")
     return config
 

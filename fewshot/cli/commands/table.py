@@ -32,9 +32,7 @@ def run(words: Sequence[str]) -> int:
         if "=" not in word:
             raise InputError(f"table {name}: '{word}' is not KEY=VALUE")
         if word.lstrip("+").startswith(("output_dir=", "resume=", "seed=")):
-            raise InputError(
-                f"table {name}: {word}: the table sets it for each run; output=DIR moves them all"
-            )
+            raise InputError(f"table {name}: {word}: the table sets it for each run (output=DIR moves all)")
     if options.get("report", "false") not in ("true", "false"):
         raise InputError(f"table {name}: report={options['report']} must be true or false")
     table = Table.read(conf_path() / "table" / f"{name}.yaml")

@@ -1,0 +1,256 @@
+"""Every file of conf/ composes with its program and builds; experiments and tables set no key in vain."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from fewshot.cli.job import settle
+from fewshot.cli.schema import EvalSchema, TrainSchema
+from fewshot.config import check_targets, instantiate, plain
+from fewshot.data.image_set import ImageSet
+from fewshot.data.source import Source
+from fewshot.evaluation.classifiers.cl2n import CL2N
+from fewshot.recipes.few_shot import objective_for, schedule_for
+from fewshot.recipes.model import Architecture
+from fewshot.recipes.table import Table
+from fewshot.sampling.class_table import ClassTable
+from fewshot.targets import resolve_target
+from fewshot.tracking.guarded import trackers
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+NOT_COMPOSED = ("table", "sweep", "hydra")
+NEEDED = {"timm": ["backbone.name=test_resnet"]}
+"""What a choice leaves to the user."""
+
+
+def choices(group: str) -> list[str]:
+    folder = CONF / group
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+
+
+EXPERIMENTS = choices("experiment")
+TABLES = choices("table")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hydra() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            yield
+
+
+def composed(program: str, *overrides: str) -> DictConfig:
+    """The config as a recipe gets it: composed, resolved, its types and targets checked."""
+    config = compose(program, overrides=list(overrides))
+    settle(config, {"train": TrainSchema, "eval": EvalSchema}[program])
+    check_targets(config)
+    return config
+
+
+@pytest.fixture(scope="module")
+def table() -> ClassTable:
+    """70 classes of 25 images: enough for every sampler in conf/."""
+    labels = torch.arange(70).repeat_interleave(25)
+    names = tuple(f"class {i}" for i in range(70))
+    return ClassTable.of(ImageSet(torch.zeros(len(labels), 1, 1, 1, dtype=torch.uint8), labels, names), names)
+
+
+def built_embedder(config: DictConfig, source: Source) -> Any:
+    """On the meta device: shapes without weights, however large."""
+    architecture = Architecture(
+        plain(config.backbone), plain(config.head), source.mean, source.std, source.size, source.channels
+    )
+    with torch.device("meta"):
+        return architecture.build()
+
+
+def leaves(node: Any, path: str = "") -> Iterator[str]:
+    """Dotted keys of all values that are no mapping."""
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from leaves(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path
+
+
+def test_every_group_is_tested_here() -> None:
+    tested = {
+        *("augment", "backbone", "classifier", "data", "experiment", "head", "loss", "optimizer", "recipe"),
+        *("sampler", "scheduler", "tracking"),
+    }
+    assert {path.name for path in CONF.iterdir() if path.is_dir()} - set(NOT_COMPOSED) == tested
+
+
+@pytest.mark.parametrize("choice", choices("recipe"))
+def test_recipe(choice: str) -> None:
+    assert callable(resolve_target(composed("train", f"recipe={choice}").recipe._target_, "recipe"))
+
+
+@pytest.mark.parametrize("choice", choices("data"))
+@pytest.mark.parametrize("program", ["train", "eval"])
+def test_data(program: str, choice: str) -> None:
+    config = composed(program, f"data={choice}")
+    source = instantiate(config.data)
+    assert isinstance(source, Source) and source.name == choice
+    assert len(source.mean) == len(source.std) == source.channels
+
+
+@pytest.mark.parametrize("choice", choices("augment"))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_augment(choice: str, channels: int) -> None:
+    augment = instantiate(composed("train", f"augment={choice}").augment)
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (4, channels, 20, 20), dtype=torch.uint8, generator=draw)
+    made = augment(images, draw)
+    assert made.shape == images.shape and made.dtype == torch.float32
+    assert made.min() >= 0 and made.max() <= 1
+    assert torch.equal(made, images / 255) == (choice == "none")
+
+
+@pytest.mark.parametrize(
+    "backbone,head",
+    [*((name, "none") for name in choices("backbone")), *(("conv4", name) for name in choices("head"))],
+)
+def test_backbone_and_head(backbone: str, head: str) -> None:
+    chosen = [f"backbone={backbone}", f"head={head}", *NEEDED.get(backbone, [])]
+    for data in ("glyphs", "cifar_fs"):
+        config = composed("train", *chosen, f"data={data}")
+        source = instantiate(config.data)
+        embedder = built_embedder(config, source)
+        images = torch.empty(2, source.channels, source.size, source.size, device="meta")
+        assert embedder(images).shape == (2, embedder.dim)
+        assert embedder.embed(images).shape == (2, embedder.embed_dim)
+
+
+@pytest.mark.parametrize("choice", choices("loss"))
+def test_loss(choice: str, table: ClassTable) -> None:
+    config = composed("train", f"loss={choice}")
+    loss = instantiate(config.loss, offered={"classes": 5, "dim": 8})
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randn(1, 5, 20, 8, generator=draw, requires_grad=True)
+    if loss.kind == "episodic":
+        value = loss(images[:, :, :5], images[:, :, 5:])
+    else:
+        value = loss(images.reshape(-1, 8), torch.arange(5).repeat_interleave(20))
+    value.backward()
+    assert value.isfinite() and images.grad is not None and images.grad.abs().sum() > 0
+    sampler = instantiate(config.sampler, table=table, seed=0, stream="train")
+    objective_for(torch.nn.Identity(), loss, sampler)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("choice", choices("sampler"))
+def test_sampler(choice: str, table: ClassTable) -> None:
+    config = composed("train", f"sampler={choice}")
+    sampler = instantiate(config.sampler, table=table, seed=config.seed, stream="train")
+    assert sampler.steps_per_epoch > 0
+    sampler.step(0)
+
+
+@pytest.mark.parametrize("optimizer", choices("optimizer"))
+@pytest.mark.parametrize("scheduler", choices("scheduler"))
+def test_optimizer_and_scheduler(optimizer: str, scheduler: str) -> None:
+    config = composed("train", f"optimizer={optimizer}", f"scheduler={scheduler}", "steps=1000")
+    weight = torch.nn.Parameter(torch.ones(2))
+    made = instantiate(config.optimizer, params=[weight])
+    schedule = schedule_for(config.scheduler, made, 1000, 10)
+    rates = []
+    for step in range(1, 1001):
+        weight.grad = torch.ones(2)
+        if step == 1:
+            made.step()
+        schedule.finished(step)
+        rates.append(made.param_groups[0]["lr"])
+    assert weight[0] < 1
+    assert rates[0] == pytest.approx(config.optimizer.lr, rel=1e-3)
+    after = {"none": 1.0, "step": 0.5**5, "multistep": 0.1, "cosine": 0.0}[scheduler]
+    assert rates[-1] == pytest.approx(after * config.optimizer.lr, abs=1e-12)
+
+
+@pytest.mark.parametrize("choice", choices("classifier"))
+@pytest.mark.parametrize("program", ["train", "eval"])
+def test_classifier(program: str, choice: str) -> None:
+    classifier = instantiate(composed(program, f"classifier={choice}").classifier)
+    if isinstance(classifier, CL2N):
+        classifier = CL2N(classifier.classifier, mean=torch.zeros(6))
+    draw = torch.Generator().manual_seed(0)
+    centres = 10 * torch.randn(2, 5, 1, 6, generator=draw)
+    support, query = (centres + 0.1 * torch.randn(2, 5, n, 6, generator=draw) for n in (3, 4))
+    predicted = classifier.fit(support).predict(query.flatten(1, 2)).argmax(-1)
+    assert torch.equal(predicted, torch.arange(5).repeat_interleave(4).expand(2, -1))
+
+
+@pytest.mark.parametrize("choice", choices("tracking"))
+def test_tracking(choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    nodes = composed("train", f"tracking={choice}").tracking
+    built = trackers(
+        tmp_path,
+        {name: lambda node=node, **given: instantiate(node, **given) for name, node in nodes.items()},
+    )
+    assert built.live == ("jsonl", *nodes)
+    built.config({"steps": 3})
+    built.scalars({"train/loss": 1.0}, 1)
+    built.summary({"accuracy": 0.5})
+    assert built.live == ("jsonl", *nodes)
+    built.close(0)
+    assert "train/loss" in (tmp_path / "metrics.jsonl").read_text()
+    assert bool(list(tmp_path.rglob("events.out*"))) == (choice == "tensorboard")
+
+
+@pytest.mark.parametrize("choice", EXPERIMENTS)
+def test_experiment_builds(choice: str, table: ClassTable) -> None:
+    config = composed("train", f"experiment={choice}")
+    source = instantiate(config.data)
+    sampler = instantiate(config.sampler, table=table, seed=config.seed, stream="train")
+    embedder = built_embedder(config, source)
+    loss = instantiate(config.loss, offered={"classes": 70, "dim": embedder.dim})
+    objective_for(embedder, loss, sampler)
+    instantiate(config.augment)
+    instantiate(config.classifier)
+    optimizer = instantiate(config.optimizer, params=[torch.nn.Parameter(torch.ones(1))])
+    steps = config.steps if config.epochs is None else config.epochs * sampler.steps_per_epoch
+    schedule_for(config.scheduler, optimizer, steps, sampler.steps_per_epoch)
+    assert config.epochs is not None or config.validation.every <= steps
+
+
+@pytest.mark.parametrize("choice", EXPERIMENTS)
+def test_experiment_sets_only_keys_that_exist(choice: str) -> None:
+    """Hydra adds what a global file names and nobody reads, without a word."""
+    written = yaml.safe_load((CONF / "experiment" / f"{choice}.yaml").read_text()) or {}
+    defaults = written.pop("defaults", [])
+    chosen = [f"{k.removeprefix('override /')}={v}" for entry in defaults for k, v in entry.items()]
+    without = compose("train", overrides=chosen)
+    assert [key for key in leaves(written) if key and not _has(without, key)] == []
+
+
+def _has(config: DictConfig, key: str) -> bool:
+    *parents, last = key.split(".")
+    node = OmegaConf.select(config, ".".join(parents)) if parents else config
+    return isinstance(node, DictConfig) and last in node
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_table_rows_compose(name: str, table: ClassTable) -> None:
+    read = Table.read(CONF / "table" / f"{name}.yaml")
+    assert read.cells
+    evaluations = {words for cell in read.cells for words in cell.evaluate.values()}
+    for words in evaluations:
+        assert composed("eval", *words).episodes >= 10_000
+    for cell in read.cells:
+        if cell.seed != read.cells[0].seed:
+            continue
+        config = composed("train", *cell.words)
+        assert config.seed == cell.seed
+        loss = instantiate(config.loss, offered={"classes": 64, "dim": 64})
+        sampler = instantiate(config.sampler, table=table, seed=0, stream="train")
+        objective_for(torch.nn.Identity(), loss, sampler)  # type: ignore[arg-type]
