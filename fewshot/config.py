@@ -24,13 +24,16 @@ from fewshot.suggestion import did_you_mean
 from fewshot.targets import resolve_target
 
 
-def instantiate(node: Any, /, *, offered: Mapping[str, Any] | None = None, **given: Any) -> Any:
+def instantiate(
+    node: Any, /, *, offered: Mapping[str, Any] | None = None, place: str | None = None, **given: Any
+) -> Any:
     """Build what a node describes, nested nodes first.
 
     Args:
         node: mapping with `_target_` (DictConfig or dict).
         offered: arguments that the caller has at hand (`classes`, `dim`): passed to this and nested
             constructors where they name them and the node does not set them, otherwise left out.
+        place: the node's key for messages, where it is no longer part of a config.
         **given: arguments passed in any case; they win over the node's.
 
     Raises:
@@ -38,8 +41,8 @@ def instantiate(node: Any, /, *, offered: Mapping[str, Any] | None = None, **giv
             option that does not exist, a value of the wrong type, or a constructor's ValueError
             or TypeError.
     """
-    values, place = _plain(node)
-    return _instantiate(values, place, offered or {}, given)
+    values, key = _plain(node)
+    return _instantiate(values, place or key, offered or {}, given)
 
 
 def check_targets(config: Any) -> None:

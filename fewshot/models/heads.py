@@ -57,6 +57,8 @@ class LinearHead(Head):
     def __init__(
         self, in_features: int, dim: int = 512, normalize: bool = False, training_only: bool = False
     ) -> None:
+        if dim < 1:
+            raise ValueError(f"dim={dim} must be at least 1")
         layer = nn.Linear(in_features, dim)
         nn.init.kaiming_normal_(layer.weight, mode="fan_out")
         nn.init.zeros_(layer.bias)
@@ -79,8 +81,8 @@ class ProjectorHead(Head):
         normalize: bool = True,
         training_only: bool = True,
     ) -> None:
-        if not widths:
-            raise ValueError("ProjectorHead needs at least one width")
+        if not widths or min(widths) < 1:
+            raise ValueError(f"widths={list(widths)} must name at least one layer, each of at least 1")
         layers: list[nn.Module] = []
         for below, above in itertools.pairwise((in_features, *widths)):
             layers += [nn.Linear(below, above), nn.ReLU()]

@@ -132,7 +132,7 @@ def evaluate(config: DictConfig) -> Path:
     hardest, easiest = (
         f"{100 * share:.1f} % {image_set.class_names[n]}" for share, n in (per_class[0], per_class[-1])
     )
-    print(f"classes    {hardest} (hardest) to {easiest}; all in the file")
+    print(f"classes    {hardest} (hardest) to {easiest}, {shots[-1]}-shot; all in the file")
     print(f"time       {embedded - began:.1f} s to load and embed, {ended - embedded:.1f} s for the episodes")
     print(f"saved      {saved}")
     return saved

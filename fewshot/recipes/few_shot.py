@@ -31,7 +31,7 @@ from fewshot.progress import Progress
 from fewshot.randomness import stream_key
 from fewshot.recipes.leakage import identity
 from fewshot.recipes.model import Architecture, card, load_model, model_file, start_from
-from fewshot.recipes.run_record import load_config, save_config, save_record
+from fewshot.recipes.run_record import load_config, read_record, save_config, save_record
 from fewshot.sampling.class_table import ClassTable
 from fewshot.sampling.episodes import EpisodeSampler
 from fewshot.sampling.feed import feed_for
@@ -62,6 +62,12 @@ def train(config: DictConfig) -> Path:
     folder = None
     if config.resume is not None:
         folder = Path(config.resume)
+        if folder.is_file():
+            raise InputError(f"resume={folder} is a file: give the folder of the run")
+        if read_record(folder).get("status") == "finished":
+            raise InputError(
+                f"resume={folder}: that run is finished; evaluate it with python eval.py run={folder}"
+            )
         state = checkpoint.load_last(folder)
         config = OmegaConf.merge(load_config(folder), {"device": config.device, "threads": config.threads})  # type: ignore[assignment]
     if config.allocator:

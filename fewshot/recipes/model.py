@@ -36,10 +36,12 @@ class Architecture:
 
     def build(self) -> Embedder:
         """The embedder with fresh weights, or those its backbone node loads."""
-        backbone = instantiate(self.backbone, offered={"in_channels": self.channels, "size": self.size})
+        backbone = instantiate(
+            self.backbone, place="backbone", offered={"in_channels": self.channels, "size": self.size}
+        )
         return Embedder(
             backbone,
-            lambda features: instantiate(self.head, in_features=features),
+            lambda features: instantiate(self.head, place="head", in_features=features),
             mean=self.mean,
             std=self.std,
             size=self.size,
@@ -128,6 +130,6 @@ def start_from(embedder: Embedder, path: Path, device: torch.device) -> dict[str
         for name, value in content["embedder"].items()
         if name.startswith(prefix)
     }
-    load_weights(embedder.backbone, weights, place=f"init={path}")
+    load_weights(embedder.backbone, weights, place=f"the weights of init={path}")
     trained_on: dict[str, Any] = content["trained_on"]
     return trained_on

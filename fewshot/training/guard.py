@@ -74,8 +74,8 @@ class StepGuard:
             raise InputError(
                 f"loss or gradient was not finite in {int(self.worst_row)} steps in a row "
                 f"(before step {step}): "
-                "lower optimizer.lr, set training.clip_norm=1, or precision=float32; the last good "
-                "checkpoint is kept"
+                "lower optimizer.lr, set training.clip_norm=1, or precision=float32; what was "
+                "saved before is kept"
             )
         return int(self.skipped)
 

@@ -127,6 +127,15 @@ def test_evaluation_is_the_same_twice_and_from_the_cache(place: Path) -> None:
     assert (seen[0] == seen[1]).all() and (seen[0] == seen[2]).all()
 
 
+def test_a_finished_run_is_not_resumed(place: Path) -> None:
+    run = only_run(place / "runs")
+    before = (run / "run.json").read_bytes()
+    for given, message in ((run, "is finished"), (run / "best.pt", "give the folder")):
+        done = program("train.py", f"resume={given}", cwd=place, check=False)
+        assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
+    assert (run / "run.json").read_bytes() == before
+
+
 def test_init_starts_from_a_runs_backbone(place: Path, tmp_path: Path) -> None:
     run = only_run(place / "runs")
     words = [
@@ -191,7 +200,8 @@ def test_a_killed_run_resumes_to_the_same_bits(place: Path, tmp_path: Path, stop
         (["precision=half"], "precision"),
         (["output_dir=/proc/nowhere"], "/proc/nowhere"),
         (["resume=nowhere", "steps=3"], "steps=3"),
-        (["backbone.width=0"], "width"),
+        (["backbone.width=0"], "backbone: "),
+        (["head=linear", "head.dim=0"], "dim=0"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import signal
 import statistics
 import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -313,6 +317,30 @@ def test_a_failing_run_ends_the_table_and_names_itself(
     monkeypatch.setenv("FEWSHOT_DATA", str(tmp_path / "nothing"))
     with pytest.raises(InputError, match=r"table susana: train .*cifar_fs.* ended with status 2"):
         verb.run(["susana", f"output={tmp_path / 'out'}"])
+
+
+def test_a_stopped_table_stops_its_training_too(tmp_path: Path) -> None:
+    """Or the next start would resume a run that is still going on."""
+    environment = {**os.environ, "FEWSHOT_DATA": str(tmp_path / "data"), "OMP_NUM_THREADS": "1"}
+    words = [
+        "-m",
+        "fewshot",
+        "table",
+        "susana",
+        f"output={tmp_path / 'out'}",
+        "data=glyphs",
+        "backbone.width=8",
+    ]
+    process = subprocess.Popen([sys.executable, *words], env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if any(path.stat().st_size > 0 for path in tmp_path.glob("out/**/metrics.jsonl")):
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    (record,) = tmp_path.glob("out/**/run.json")
+    assert json.loads(record.read_text())["status"] == "stopped"
 
 
 # --- the whole way ----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ OUTPUT/NAME/table.md (output=runs/tables) after every run, and printed at the en
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -47,7 +48,14 @@ def run(words: Sequence[str]) -> int:
 
     def start(verb: str, overrides: Sequence[str]) -> None:
         print(f"{verb} {' '.join(overrides)}", file=sys.stderr, flush=True)
-        status = subprocess.run([sys.executable, "-m", "fewshot", verb, *overrides]).returncode
+        with subprocess.Popen([sys.executable, "-m", "fewshot", verb, *overrides]) as process:
+            try:
+                status = process.wait()
+            except BaseException:
+                # Asked to stop: the run is asked too, and saves its state before it ends.
+                process.terminate()
+                process.wait()
+                raise
         if status:
             raise InputError(
                 f"table {name}: {verb} {' '.join(overrides)} ended with status {status}; run it again"
@@ -55,7 +63,12 @@ def run(words: Sequence[str]) -> int:
         write()
 
     if options.get("report", "false") != "true":
-        fill(table, output, start, further)
+        # A signal that only ended this process would leave the run behind, to be resumed twice.
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        try:
+            fill(table, output, start, further)
+        finally:
+            signal.signal(signal.SIGTERM, before)
     print(write())
     print(f"written to {page}")
     return 0
