@@ -26,13 +26,15 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def records(folder: Path) -> list[Any]:
     """All records of the latest wandb run below `folder`, once wandb's own process has written the last."""
-    latest = max(folder.rglob("*.wandb"), key=lambda path: path.stat().st_mtime_ns)
+    found: list[Any] = []
     for _ in range(300):
-        found = parse(latest.read_bytes())
+        # Not even the file need be there when `finish` returns: wandb's own process writes it.
+        logs = sorted(folder.rglob("*.wandb"), key=lambda path: path.stat().st_mtime_ns)
+        found = parse(logs[-1].read_bytes()) if logs and logs[-1].stat().st_size > 7 else []
         if any(record.WhichOneof("record_type") == "exit" for record in found):
             return found
         time.sleep(0.1)
-    raise AssertionError(f"{latest} has no end: {[record.WhichOneof('record_type') for record in found]}")
+    raise AssertionError(f"no end below {folder}: {[record.WhichOneof('record_type') for record in found]}")
 
 
 def parse(data: bytes) -> list[Any]:
