@@ -47,8 +47,6 @@ def test_list_names_every_data_set(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_prepare_then_verify_the_built_in_data(empty_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if "glyphs" not in ConfFolder.found().choices("data"):
-        pytest.skip("conf/data/glyphs.yaml is not there yet")
     assert main(["data", "prepare", "glyphs"]) == 0
     assert main(["data", "verify", "glyphs"]) == 0
     assert "glyphs: ready" in capsys.readouterr().out

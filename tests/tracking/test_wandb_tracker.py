@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import wandb
 from PIL import Image
 
 from fewshot.tracking.wandb import WandbTracker
@@ -22,6 +23,8 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_PROJECT", "WANDB_DIR", "WANDB_RESUME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_MODE", "offline")
+    # wandb reads its environment once a process; an earlier test may have started it with another.
+    wandb.teardown()
 
 
 def records(folder: Path) -> list[Any]:
