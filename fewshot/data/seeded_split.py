@@ -7,7 +7,26 @@ from collections.abc import Sequence
 import numpy as np
 
 from fewshot.data.source import ClassSplit
+from fewshot.errors import InputError
 from fewshot.randomness import stream_bits
+
+
+def check_complete(class_names: Sequence[str], count: int, where: str) -> None:
+    """Refuse a set that lacks classes: a division of the others would be another one, and go unnoticed.
+
+    Args:
+        class_names: of the image set.
+        count: how many classes the set has as published.
+        where: for the error message, e.g. "data=cars".
+
+    Raises:
+        InputError: the numbers differ.
+    """
+    if len(class_names) != count:
+        raise InputError(
+            f"{where}: the image set has {len(class_names)} classes, not {count}; "
+            "complete the original files and prepare the set again"
+        )
 
 
 def seeded_split(

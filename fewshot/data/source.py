@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fewshot.errors import InputError
 
 PARTS = ("train", "val", "test")
+PROTOCOLS = ("few_shot", "retrieval")
 FITS = ("cover", "squash")
 RESIDENCIES = ("memmap", "ram", "device")
 
@@ -88,6 +89,9 @@ class Source(ABC):
     The class variables describe the data set; the fields are what a user may choose in
     `conf/data/NAME.yaml`. `size`, `channels`, `resize` and `fit` change the pixels and so the pack;
     `mean`, `std` (in units of [0, 1]), `split` and `residency` do not, and need no new pack.
+
+    The same images are divided otherwise for few-shot learning than for retrieval. `protocol` comes
+    from the recipe, not from the YAML, and decides what `split=None` means.
     """
 
     name: ClassVar[str]
@@ -96,7 +100,8 @@ class Source(ABC):
     needs: ClassVar[str]
     """One line: which files, where they come from, how they must lie."""
     splits: ClassVar[tuple[str, ...]]
-    """The values that `split` may take; empty if the source checks it itself."""
+    """The values that `split` may take, first the one that few-shot papers use; empty if the source
+    checks it itself. One that is called like a protocol is what papers of that protocol use."""
     images: ClassVar[str] = ""
     """Name of the set of images, if several sources divide the same images; else `name`."""
     downloads: ClassVar[tuple[Download, ...]] = ()
@@ -109,7 +114,9 @@ class Source(ABC):
     """cover: short side to `resize`, centre crop. squash: straight to size x size."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    split: str
+    split: str | None = None
+    """None: the split that papers use for `protocol`. Of a source that is built it is always a name."""
+    protocol: str = field(default="few_shot", compare=False)
     path: str | None = None
     """Folder of the original files; None: ROOT/NAME."""
     residency: str = "ram"
@@ -134,8 +141,15 @@ class Source(ABC):
                 raise InputError(f"{where}: {key} has {len(values)} numbers for {self.channels} channels")
         if min(self.std) <= 0:
             raise InputError(f"{where}: std={list(self.std)} must be above zero")
+        if self.protocol not in PROTOCOLS:
+            raise InputError(f"{where}: protocol={self.protocol!r} must be one of {', '.join(PROTOCOLS)}")
+        if self.split is None:
+            object.__setattr__(self, "split", self._usual_split())
         if self.splits and self.split not in self.splits:
             raise InputError(f"{where}: split={self.split!r} must be one of {', '.join(self.splits)}")
+
+    def _usual_split(self) -> str:
+        return self.protocol if self.protocol in self.splits else self.splits[0]
 
     @property
     def pixels(self) -> str:
@@ -176,3 +190,14 @@ class Source(ABC):
         Raises:
             InputError: a class of the split is not in the set, though others of its part are.
         """
+
+    def query_gallery(self, names: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+        """Which images search and which are searched, where the owner divides the test images so.
+
+        Args:
+            names: [n], of the evaluated images, as `records` gave them.
+
+        Returns:
+            query and gallery, bool [n] each; None: every image searches all the others.
+        """
+        return None

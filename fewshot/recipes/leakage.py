@@ -23,7 +23,7 @@ _FAMILIES = ({"miniimagenet", "tieredimagenet"}, {"miniimagenet", "dogs"}, {"tie
 
 def identity(source: Source) -> dict[str, str]:
     """Which images a model is trained on and how their classes are divided: data, images, split."""
-    images, split = source.images or source.name, source.split
+    images, split = source.images or source.name, str(source.split)
     if isinstance(source, ImageFolder):
         # Any two folders are different images, and other shares or seeds another split of them.
         if source.path is not None:

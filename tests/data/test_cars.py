@@ -184,6 +184,7 @@ def test_splits() -> None:
     ours, retrieval = Cars().class_split(classes), Cars(split="retrieval").class_split(classes)
     assert (len(ours.train), len(ours.val), len(ours.test)) == (130, 17, 49)
     assert retrieval.train == tuple(classes[:98]) and retrieval.test == tuple(classes[98:])
+    assert retrieval.val == () and Cars(protocol="retrieval").class_split(classes) == retrieval
     with pytest.raises(InputError, match="has 195 classes, not 196"):
         Cars().class_split(classes[:-1])
 
@@ -205,6 +206,10 @@ def test_the_real_half_is_labelled_as_its_table_says(half: Path) -> None:
     assert len(found) == 8144
     assert len(set(found.values())) == 196
     assert found == expected
+    # Its part of the published 8,054 and 8,131 images of both halves.
+    split = Cars(protocol="retrieval").class_split(sorted(set(found.values())))
+    counts = [sum(name in part for name in found.values()) for part in (split.train, split.test)]
+    assert counts == [4_052, 4_092]
 
 
 def test_real_photographs_pack(half: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

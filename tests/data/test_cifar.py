@@ -88,6 +88,14 @@ def test_three_sources_share_one_pack(root: Path) -> None:
     assert Cifar100().class_split(CLASSES).train == tuple(CLASSES)
 
 
+def test_retrieval_is_the_first_and_the_last_fifty() -> None:
+    split = Cifar100(protocol="retrieval").class_split(CLASSES[::-1])
+    assert (split.train, split.val, split.test) == (tuple(CLASSES[:50]), (), tuple(CLASSES[50:]))
+    assert (split.train[0], split.train[-1], split.test[0]) == ("apple", "mountain", "mouse")
+    with pytest.raises(InputError, match="data=cifar100: the image set has 20 classes, not 100"):
+        Cifar100(protocol="retrieval").class_split(BERTINETTO.test)
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_cifar_fs_class_folders(zipped: bool, root: Path) -> None:
     pixels = rows(100)

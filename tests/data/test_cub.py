@@ -182,6 +182,19 @@ def test_retrieval_is_the_first_and_the_last_hundred() -> None:
     classes = sorted(whole.train + whole.val + whole.test)
     split = CUB(split="retrieval").class_split(classes)
     assert (split.train, split.val, split.test) == (tuple(classes[:100]), (), tuple(classes[100:]))
+    assert (split.train[-1], split.test[0]) == ("100.Brown_Pelican", "101.White_Pelican")
+    assert CUB(protocol="retrieval").class_split(classes) == split
+    with pytest.raises(InputError, match="data=cub: the image set has 199 classes, not 200"):
+        CUB(split="retrieval").class_split(classes[1:])
+
+
+def test_retrieval_has_the_published_numbers_of_images(shared_data: Path) -> None:
+    """The lists of Chen et al. name all 11,788 images."""
+    lists = (shared_data / "splits" / "cub").glob("closerlook_tim_*.csv")
+    images = [line.split("/")[0] for file in lists for line in file.read_text().splitlines()]
+    split = CUB(protocol="retrieval").class_split(sorted(set(images)))
+    found = [sum(image in set(part) for image in images) for part in (split.train, split.test)]
+    assert found == [5_864, 5_924]
 
 
 def test_wrong_settings() -> None:

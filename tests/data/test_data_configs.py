@@ -10,12 +10,33 @@ from typing import Any
 import pytest
 import yaml
 
+from fewshot.config import instantiate
+
 FOLDER = Path(__file__).resolve().parents[2] / "conf" / "data"
 
 
-@pytest.mark.parametrize(
-    "name", ["omniglot", "miniimagenet", "tieredimagenet", "cifar_fs", "fc100", "cifar100"]
-)
+NAMES = sorted(file.stem for file in FOLDER.glob("*.yaml"))
+DRAWN = {"resize", "fit", "path"}
+"""Fields of every source that glyphs, which has no files, does not offer."""
+SPLITS = {
+    "cars": ("ours", "retrieval"),
+    "cifar100": ("all", "retrieval"),
+    "cifar_fs": ("bertinetto", "bertinetto"),
+    "cub": ("closerlook", "retrieval"),
+    "dogs": ("ours", "retrieval"),
+    "fc100": ("oreshkin", "oreshkin"),
+    "folder": ("auto", "auto"),
+    "glyphs": ("scripts", "scripts"),
+    "inshop": ("retrieval", "retrieval"),
+    "miniimagenet": ("ravi", "ravi"),
+    "omniglot": ("vinyals", "vinyals"),
+    "sop": ("retrieval", "retrieval"),
+    "tieredimagenet": ("ren", "ren"),
+}
+"""What `split: null` means for few_shot and for retrieval."""
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_yaml_and_class_have_the_same_fields_and_defaults(name: str) -> None:
     fields: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
     module, kind = fields.pop("_target_").rsplit(".", 1)
@@ -23,4 +44,23 @@ def test_yaml_and_class_have_the_same_fields_and_defaults(name: str) -> None:
     source = made(**fields)
     assert source.name == name
     assert source == made()
-    assert set(fields) == {field.name for field in dataclasses.fields(source)}
+    offered = {field.name for field in dataclasses.fields(source)} - {"protocol"}
+    assert set(fields) == (offered - DRAWN if name == "glyphs" else offered)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_null_is_the_usual_split_of_the_recipes_protocol(name: str) -> None:
+    node = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+    assert node["split"] is None
+    few_shot, retrieval = SPLITS[name]
+    assert instantiate(node).split == few_shot
+    assert instantiate(node, offered={"protocol": "few_shot"}).split == few_shot
+    assert instantiate(node, offered={"protocol": "retrieval"}).split == retrieval
+    given = instantiate(node | {"split": few_shot}, offered={"protocol": "retrieval"})
+    assert given.split == few_shot and given == instantiate(node)
+
+
+def test_the_yaml_says_what_null_means() -> None:
+    for name in NAMES:
+        line = next(line for line in (FOLDER / f"{name}.yaml").read_text().splitlines() if "split:" in line)
+        assert line.split("#")[1].strip().startswith(f"null: {SPLITS[name][0]}")

@@ -105,5 +105,7 @@ def test_the_split_is_of_all_classes_and_fixed() -> None:
     split = Dogs().class_split(classes)
     assert (len(split.train), len(split.val), len(split.test)) == (70, 20, 30)
     assert Dogs().class_split(classes[::-1]) == split
+    retrieval = Dogs(protocol="retrieval").class_split(classes)
+    assert (retrieval.train, retrieval.val, retrieval.test) == (tuple(classes[:60]), (), tuple(classes[60:]))
     with pytest.raises(InputError, match="has 119 classes, not 120"):
         Dogs().class_split(classes[1:])

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from fewshot.data.seeded_split import halves, seeded_split
+from fewshot.data.seeded_split import check_complete, halves, seeded_split
+from fewshot.errors import InputError
 
 NAMES = [f"{number:03d}" for number in range(120)]
 PUBLISHED = (
@@ -37,6 +38,12 @@ def test_the_published_draw_never_changes() -> None:
 def test_too_many_classes_wanted() -> None:
     with pytest.raises(ValueError, match="121 classes wanted of 120"):
         seeded_split(NAMES, (70, 20, 31), 0, "dogs")
+
+
+def test_a_set_that_lacks_classes_is_refused() -> None:
+    check_complete(NAMES, 120, "data=dogs")
+    with pytest.raises(InputError, match="data=dogs: the image set has 119 classes, not 120; complete"):
+        check_complete(NAMES[1:], 120, "data=dogs")
 
 
 def test_halves_go_by_the_order_of_the_names() -> None:

@@ -18,12 +18,11 @@ class Shapes(Source):
     title: ClassVar[str] = "Shapes"
     terms: ClassVar[str] = "none"
     needs: ClassVar[str] = "nothing"
-    splits: ClassVar[tuple[str, ...]] = ("plain",)
+    splits: ClassVar[tuple[str, ...]] = ("plain", "other", "retrieval")
 
     size: int = 8
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.25, 0.25, 0.25)
-    split: str = "plain"
 
     def find(self, folder: Path) -> str | None:
         return "shapes"
@@ -46,12 +45,25 @@ class Shapes(Source):
         ({"channels": 1}, "mean has 3 numbers for 1"),
         ({"std": (0.1, 0.0, 0.1)}, "above zero"),
         ({"split": "fancy"}, "split='fancy' must be one of plain"),
+        ({"protocol": "zero_shot"}, "protocol='zero_shot' must be one of few_shot, retrieval"),
     ],
 )
 def test_a_wrong_field_is_named(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says) as caught:
         Shapes(**fields)
     assert str(caught.value).startswith("data=shapes:")
+
+
+def test_without_a_split_it_is_the_one_that_papers_of_the_protocol_use() -> None:
+    assert Shapes().split == "plain"
+    assert Shapes(protocol="retrieval").split == "retrieval"
+    assert Shapes(split="other", protocol="retrieval").split == "other"
+    assert Shapes(split="retrieval") == Shapes(protocol="retrieval")
+    assert Shapes(protocol="retrieval").key == Shapes().key
+
+
+def test_every_image_searches_all_others_unless_the_source_says_otherwise() -> None:
+    assert Shapes().query_gallery(["a", "b"]) is None
 
 
 def test_lists_become_tuples_as_hydra_gives_lists() -> None:

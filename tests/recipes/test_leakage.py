@@ -8,13 +8,15 @@ import pytest
 
 from fewshot.data.source import Source
 from fewshot.data.sources.cars import Cars
-from fewshot.data.sources.cifar import FC100, CifarFS
+from fewshot.data.sources.cifar import FC100, Cifar100, CifarFS
 from fewshot.data.sources.cub import CUB
 from fewshot.data.sources.dogs import Dogs
 from fewshot.data.sources.folder import ImageFolder
 from fewshot.data.sources.glyphs import Glyphs
+from fewshot.data.sources.inshop import InShop
 from fewshot.data.sources.miniimagenet import MiniImageNet
 from fewshot.data.sources.omniglot import Omniglot
+from fewshot.data.sources.sop import SOP
 from fewshot.data.sources.tieredimagenet import TieredImageNet
 from fewshot.recipes.leakage import identity, leak_label
 
@@ -38,6 +40,17 @@ def trained(source: Source, before: Any = "none") -> dict[str, Any]:
         (Glyphs(), Glyphs(), "test", UNSEEN),
         # The same images under another split.
         (CUB(), CUB(split="feat"), "test", "LEAK possible, trained on the same images under another split"),
+        (CUB(), CUB(protocol="retrieval"), "test", "under another split (cub closerlook)"),
+        (CUB(protocol="retrieval"), CUB(), "test", "under another split (cub retrieval)"),
+        (CifarFS(), Cifar100(protocol="retrieval"), "test", "under another split (cifar_fs bertinetto)"),
+        (Cifar100(), Cifar100(protocol="retrieval"), "test", "under another split (cifar100 all)"),
+        # The train and test classes of retrieval.
+        (CUB(protocol="retrieval"), CUB(split="retrieval"), "test", UNSEEN),
+        (CUB(protocol="retrieval"), CUB(split="retrieval"), "train", "LEAK, these are its training classes"),
+        (SOP(), SOP(protocol="retrieval"), "test", UNSEEN),
+        (InShop(), InShop(protocol="retrieval"), "train", "LEAK, these are its training classes"),
+        (SOP(), InShop(), "test", "cross-domain, trained on sop alone"),
+        (trained(SOP(), IMAGENET), SOP(), "test", "what they have seen of it is not known"),
         (Omniglot(split="lake"), Omniglot(), "test", "LEAK possible, trained on the same images"),
         (CifarFS(), FC100(), "test", "LEAK possible, trained on the same images"),
         (MiniImageNet(split="vinyals"), MiniImageNet(), "val", "LEAK possible, trained on the same images"),
@@ -102,7 +115,9 @@ def test_the_label(trained_on: Source | dict[str, Any], tested: Source, part: st
 
 
 @pytest.mark.parametrize(
-    "source", [CUB(), CifarFS(), ImageFolder(path="/a"), ImageFolder(), Glyphs()], ids=lambda s: s.name
+    "source",
+    [CUB(), CifarFS(), ImageFolder(path="/a"), ImageFolder(), Glyphs(), InShop()],
+    ids=lambda s: s.name,
 )
 def test_the_identity_is_plain_text(source: Source) -> None:
     found = identity(source)

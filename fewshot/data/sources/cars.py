@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fewshot.data import matlab
 from fewshot.data.file_tree import FileTree, open_tree
-from fewshot.data.seeded_split import halves, seeded_split
+from fewshot.data.seeded_split import check_complete, halves, seeded_split
 from fewshot.data.source import ClassSplit, Record, Source
 from fewshot.data.sources.imagenet_folders import IMAGENET_MEAN, IMAGENET_STD
 from fewshot.errors import InputError
@@ -44,7 +44,6 @@ class Cars(Source):
     size: int = 84
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    split: str = "ours"
 
     def find(self, folder: Path) -> str | None:
         return (" and ".join(_Files(folder).ready) or None) if folder.is_dir() else None
@@ -70,11 +69,7 @@ class Cars(Source):
             )
 
     def class_split(self, class_names: Sequence[str]) -> ClassSplit:
-        if len(class_names) != sum(CLASSES):
-            raise InputError(
-                f"data=cars: the image set has {len(class_names)} classes, not {sum(CLASSES)}; "
-                "complete the original files and prepare the set again"
-            )
+        check_complete(class_names, sum(CLASSES), "data=cars")
         if self.split == "retrieval":
             return halves(class_names)
         return seeded_split(class_names, CLASSES, seed=0, stream="cars")

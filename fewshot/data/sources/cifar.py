@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fewshot.data import pickles
 from fewshot.data.class_lists import class_list, divide
 from fewshot.data.file_tree import FileTree, open_tree
+from fewshot.data.seeded_split import check_complete, halves
 from fewshot.data.source import PARTS, ClassSplit, Download, Record, Source
 from fewshot.errors import InputError
 
@@ -77,14 +78,20 @@ class Cifar100Images(Source):
 
 @dataclass(frozen=True, kw_only=True)
 class Cifar100(Cifar100Images):
-    """All 100 classes to train on, for continual learning, which divides the images by the owner's folds."""
+    """CIFAR-100 itself.
+
+    Splits: `all` (100 classes to train on, for continual learning, which divides the images by the
+    owner's folds) and `retrieval` (first 50 classes in alphabetical order / last 50, no val).
+    """
 
     name: ClassVar[str] = "cifar100"
     title: ClassVar[str] = "CIFAR-100"
-    splits: ClassVar[tuple[str, ...]] = ("all",)
-    split: str = "all"
+    splits: ClassVar[tuple[str, ...]] = ("all", "retrieval")
 
     def class_split(self, class_names: Sequence[str]) -> ClassSplit:
+        if self.split == "retrieval":
+            check_complete(class_names, 100, "data=cifar100")
+            return halves(class_names)
         return ClassSplit(train=tuple(class_names))
 
 
@@ -95,7 +102,6 @@ class CifarFS(Cifar100Images):
     name: ClassVar[str] = "cifar_fs"
     title: ClassVar[str] = "CIFAR-FS"
     splits: ClassVar[tuple[str, ...]] = ("bertinetto",)
-    split: str = "bertinetto"
 
     def class_split(self, class_names: Sequence[str]) -> ClassSplit:
         return divide(class_list("cifar100_bertinetto"), class_names, "data=cifar_fs split=bertinetto")
@@ -108,7 +114,6 @@ class FC100(Cifar100Images):
     name: ClassVar[str] = "fc100"
     title: ClassVar[str] = "FC100"
     splits: ClassVar[tuple[str, ...]] = ("oreshkin",)
-    split: str = "oreshkin"
 
     def class_split(self, class_names: Sequence[str]) -> ClassSplit:
         return divide(class_list("cifar100_oreshkin"), class_names, "data=fc100 split=oreshkin")

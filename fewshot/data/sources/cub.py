@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from fewshot.data.class_lists import class_list, divide
 from fewshot.data.decoding import decode
 from fewshot.data.file_tree import FileTree, open_tree
-from fewshot.data.seeded_split import halves
+from fewshot.data.seeded_split import check_complete, halves
 from fewshot.data.source import ClassSplit, Record, Source
 from fewshot.data.sources.imagenet_folders import IMAGENET_MEAN, IMAGENET_STD
 from fewshot.errors import InputError
 
+CLASSES = 200
 CROPS = ("full", "box")
 _ARCHIVES = ("CUB_200_2011.tgz", "CUB_200_2011.tar.gz", "CUB_200_2011.tar", "CUB_200_2011.zip")
 _FOLDERS = ("CUB_200_2011", ".")
@@ -51,7 +52,6 @@ class CUB(Source):
     size: int = 84
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    split: str = "closerlook"
     crop: str = "full"
     """full: the photograph. box: the owner's bounding box of the bird, cut out before resizing."""
 
@@ -87,8 +87,9 @@ class CUB(Source):
 
     def class_split(self, class_names: Sequence[str]) -> ClassSplit:
         if self.split == "retrieval":
+            check_complete(class_names, CLASSES, "data=cub")
             return halves(class_names)
-        return divide(class_list(_LISTS[self.split]), class_names, f"data=cub split={self.split}")
+        return divide(class_list(_LISTS[str(self.split)]), class_names, f"data=cub split={self.split}")
 
 
 def _open(folder: Path) -> tuple[FileTree, str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fewshot.data import matlab
 from fewshot.data.file_tree import FileTree, open_tree
-from fewshot.data.seeded_split import seeded_split
+from fewshot.data.seeded_split import check_complete, halves, seeded_split
 from fewshot.data.source import ClassSplit, Record, Source
 from fewshot.data.sources.imagenet_folders import IMAGENET_MEAN, IMAGENET_STD
 from fewshot.errors import InputError
@@ -26,8 +26,9 @@ _PLACES = ("Images", "images", "images.tar", "images.zip", "Images.zip")
 class Dogs(Source):
     """Stanford Dogs; a class is the owner's folder, such as "n02085620-Chihuahua".
 
-    The few-shot papers that use it publish no class list, so the split is ours: 70 / 20 / 30 classes
-    drawn from seed 0. Weights trained on ImageNet have seen these photographs.
+    Splits: `ours` (70 / 20 / 30 classes drawn from seed 0, since the few-shot papers that use it
+    publish no list) and `retrieval` (first 60 classes / last 60, no val). Weights trained on ImageNet
+    have seen these photographs.
     """
 
     name: ClassVar[str] = "dogs"
@@ -37,12 +38,11 @@ class Dogs(Source):
         "images.tar (or Images/ extracted) from http://vision.stanford.edu/aditya86/ImageNetDogs; "
         "with lists.tar beside it, the images are checked to be complete"
     )
-    splits: ClassVar[tuple[str, ...]] = ("ours",)
+    splits: ClassVar[tuple[str, ...]] = ("ours", "retrieval")
 
     size: int = 84
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    split: str = "ours"
 
     def find(self, folder: Path) -> str | None:
         place = next((name for name in _PLACES if (folder / name).exists()), None)
@@ -67,11 +67,9 @@ class Dogs(Source):
             yield Record(breed, f"{breed}/{file}", content)
 
     def class_split(self, class_names: Sequence[str]) -> ClassSplit:
-        if len(class_names) != sum(CLASSES):
-            raise InputError(
-                f"data=dogs: the image set has {len(class_names)} classes, not {sum(CLASSES)}; "
-                "complete the original files and prepare the set again"
-            )
+        check_complete(class_names, sum(CLASSES), "data=dogs")
+        if self.split == "retrieval":
+            return halves(class_names)
         return seeded_split(class_names, CLASSES, seed=0, stream="dogs")
 
 

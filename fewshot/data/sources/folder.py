@@ -25,7 +25,7 @@ class ImageFolder(Source):
     """Images in class folders below `path`; a class is the path of its folder, such as "birds/owl".
 
     Args:
-        split: which classes are trained on, validated on and tested on:
+        split: which classes are trained on, validated on and tested on; None is `auto`:
             auto: by the top folders train/, val/ (or valid/, validation/) and test/ if they are
                 there, else as `seeded`;
             seeded: drawn from `split_seed` in the given `fractions`; train/dog and test/dog are
@@ -45,7 +45,6 @@ class ImageFolder(Source):
     size: int = 84
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    split: str = "auto"
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
     split_seed: int = 0
 
@@ -58,6 +57,9 @@ class ImageFolder(Source):
                 "together at most 1"
             )
         object.__setattr__(self, "fractions", fractions)
+
+    def _usual_split(self) -> str:
+        return "auto"
 
     @property
     def key(self) -> str:
@@ -106,8 +108,9 @@ class ImageFolder(Source):
         )
 
     def _split_file(self) -> Path:
-        beside = Path(self.path or ".").expanduser() / self.split
-        return beside if beside.is_file() else Path(self.split).expanduser()
+        file = Path(str(self.split))
+        beside = Path(self.path or ".").expanduser() / file
+        return beside if beside.is_file() else file.expanduser()
 
     def _counts(self, classes: int) -> tuple[int, int, int]:
         """Classes in each part; a part with a share has at least one class.

@@ -35,7 +35,6 @@ class Glyphs(Source):
     channels: int = 1
     mean: tuple[float, ...] = (0.15,)
     std: tuple[float, ...] = (0.27,)
-    split: str = "scripts"
     images_per_class: int = 20
     drawing_seed: int = 0
 

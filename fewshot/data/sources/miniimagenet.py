@@ -45,7 +45,6 @@ class MiniImageNet(Source):
     size: int = 84
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    split: str = "ravi"
 
     @property
     def key(self) -> str:

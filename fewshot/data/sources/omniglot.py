@@ -56,7 +56,6 @@ class Omniglot(Source):
     channels: int = 1
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
-    split: str = "vinyals"
     rotations: bool = True
 
     @property

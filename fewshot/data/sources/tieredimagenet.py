@@ -50,7 +50,6 @@ class TieredImageNet(Source):
     size: int = 84
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    split: str = "ren"
     residency: str = "memmap"
 
     def find(self, folder: Path) -> str | None:
