@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from fewshot.errors import InputError
 from fewshot.models.backbone import Backbone, output_shape
@@ -76,6 +77,7 @@ class Embedder(nn.Module):
         self.head = head(self.feature_dim)
         self.dim = self.head.dim
         self.embed_dim = self.feature_dim if self.head.training_only else self.dim
+        self._batchnorm_frozen = False
         self.to(memory_format=torch.channels_last)
 
     @property
@@ -108,6 +110,25 @@ class Embedder(nn.Module):
     def embed(self, images: Tensor) -> Tensor:
         """What evaluation sees: float32 [n, embed_dim]."""
         return self.features(images) if self.head.training_only else self(images)
+
+    def freeze_batchnorm(self) -> None:
+        """Keep every BatchNorm layer in evaluation mode from now on, however often `train` is called.
+
+        Their running statistics stay as they are and normalise the batches of training too; their weights and
+        biases are trained as before. It is meant for pretrained weights with small batches, as in Metrix
+        (arXiv 2106.04990): fresh layers hold no statistics of anything yet. Checkpoints don't hold it.
+        """
+        self._batchnorm_frozen = True
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Embedder:
+        """Training or evaluation mode, but for BatchNorm layers that are frozen."""
+        super().train(mode)
+        if self._batchnorm_frozen:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
 
     def describe(self) -> dict[str, Any]:
         """A plain dict for checkpoints and result files: what this network is and where it comes from."""

@@ -1,23 +1,29 @@
 """From the number of a step to a batch of augmented images on the device.
 
 A feed is all that the training loop knows of data: `feed(step)` draws indices, gathers uint8
-images and augments them, each keyed by (seed, stream, step), so that a feed has no state.
+images and augments them, each keyed by (seed, stream, step). So a feed has no state, unless what it
+draws depends on the network (`AdaptiveFeed`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot.data.image_set import ImageSet
+from fewshot.models.embedder import Embedder
 from fewshot.randomness import generator
+from fewshot.sampling.class_means import class_means
+from fewshot.sampling.class_table import ClassTable
 from fewshot.sampling.episodes import EpisodeSampler
-from fewshot.sampling.shuffled import ShuffledBatches
+from fewshot.sampling.hard_classes import HardClasses
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -31,11 +37,14 @@ class Batch:
         labels: int64 [n], numbers of the training classes, 0 up to the count of them.
         episodes: (episodes, ways, shots, queries) where the images are episodes, flattened from
             [episodes, ways, shots + queries]; None for a plain batch.
+        largest_class: the largest number of images of one class, counted on the host from what the sampler
+            drew, so that nobody waits for the device to size a table by it; None if nobody counted.
     """
 
     images: Tensor
     labels: Tensor
     episodes: tuple[int, int, int, int] | None = None
+    largest_class: int | None = None
 
 
 class Feed(Protocol):
@@ -45,6 +54,36 @@ class Feed(Protocol):
     def steps_per_epoch(self) -> int: ...
 
     def __call__(self, step: int) -> Batch: ...
+
+
+@runtime_checkable
+class AdaptiveFeed(Feed, Protocol):
+    """A feed that looks at the network, and so has a state beside the step."""
+
+    def refresh(self, embedder: Embedder, step: int) -> None:
+        """Called before each step; looks at the embedder where the step asks for it."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+class PlainSampler(Protocol):
+    """A sampler of batches that are no episodes; its draws are keyed by (seed, stream, step)."""
+
+    @property
+    def table(self) -> ClassTable: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    def step(self, step: int) -> NDArray[np.int64]:
+        """int64 [batch], the images of training step `step`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -74,15 +113,21 @@ class EpisodeFeed:
         images = self.image_set.gather(drawn.images.reshape(-1)).to(self.device, non_blocking=True)
         labels = torch.from_numpy(drawn.ways).repeat_interleave(each).to(self.device, non_blocking=True)
         augmented = self.augment(images, generator(sampler.seed, "augmentation", step, self.device))
-        return Batch(augmented, labels, (len(drawn.images), sampler.ways, sampler.shots, sampler.queries))
+        return Batch(
+            augmented,
+            labels,
+            (len(drawn.images), sampler.ways, sampler.shots, sampler.queries),
+            # A class may be a way of several episodes.
+            each * int(np.bincount(drawn.ways.reshape(-1)).max()),
+        )
 
 
 @dataclass(frozen=True)
-class ShuffledFeed:
+class PlainFeed:
     """Plain batches of augmented images; the attributes are those of `EpisodeFeed`."""
 
     image_set: ImageSet
-    sampler: ShuffledBatches
+    sampler: PlainSampler
     augment: Augment
     device: torch.device
 
@@ -93,24 +138,45 @@ class ShuffledFeed:
     def __call__(self, step: int) -> Batch:
         drawn = self.sampler.step(step)
         images = self.image_set.gather(drawn).to(self.device, non_blocking=True)
-        labels = self._label_of_image[torch.from_numpy(drawn)]
+        rows = self._row_of_image[drawn]
+        labels = torch.from_numpy(rows).to(self.device, non_blocking=True)
         augmented = self.augment(images, generator(self.sampler.seed, "augmentation", step, self.device))
-        return Batch(augmented, labels.to(self.device, non_blocking=True))
+        return Batch(augmented, labels, largest_class=int(np.bincount(rows).max()))
 
     @cached_property
-    def _label_of_image(self) -> Tensor:
+    def _row_of_image(self) -> NDArray[np.int64]:
         """int64 [highest image number + 1]: the row of the class table that an image belongs to."""
         table = self.sampler.table
-        label = torch.full((int(table.images.max()) + 1,), -1, dtype=torch.int64)
-        rows = torch.arange(len(table.classes)).repeat_interleave(torch.from_numpy(table.counts))
-        label[torch.from_numpy(table.all_images)] = rows
-        return label
+        row = np.full(int(table.images.max()) + 1, -1, dtype=np.int64)
+        row[table.all_images] = np.repeat(np.arange(len(table.classes)), table.counts)
+        return row
+
+
+@dataclass(frozen=True)
+class HardClassFeed(PlainFeed):
+    """Plain batches of `HardClasses`, which this shows the embedder to."""
+
+    sampler: HardClasses
+
+    def refresh(self, embedder: Embedder, step: int) -> None:
+        sampler = self.sampler
+        if sampler.due(step):
+            images = sampler.images_for_means
+            sampler.observe(class_means(embedder, self.image_set, sampler.table, images, self.device))
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.sampler.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.sampler.load_state_dict(state)
 
 
 def feed_for(
-    image_set: ImageSet, sampler: EpisodeSampler | ShuffledBatches, augment: Augment, device: torch.device
+    image_set: ImageSet, sampler: EpisodeSampler | PlainSampler, augment: Augment, device: torch.device
 ) -> Feed:
     """The feed that fits a sampler."""
     if isinstance(sampler, EpisodeSampler):
         return EpisodeFeed(image_set, sampler, augment, device)
-    return ShuffledFeed(image_set, sampler, augment, device)
+    if isinstance(sampler, HardClasses):
+        return HardClassFeed(image_set, sampler, augment, device)
+    return PlainFeed(image_set, sampler, augment, device)

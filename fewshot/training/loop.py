@@ -17,12 +17,14 @@ from fewshot.errors import InputError
 from fewshot.models.embedder import Embedder
 from fewshot.progress import Progress
 from fewshot.randomness import generator, stream_key
-from fewshot.sampling.feed import Batch, Feed
+from fewshot.sampling.feed import AdaptiveFeed, Batch, Feed
 from fewshot.training import checkpoint
 from fewshot.training.device import Machine
 from fewshot.training.guard import StepGuard
+from fewshot.training.head_only import HeadOnly
 from fewshot.training.schedule import Schedule
 from fewshot.training.stopping import Stopped, stop_request
+from fewshot.training.window import Window
 
 
 class Objective(Protocol):
@@ -54,6 +56,8 @@ class LoopOptions:
         ema: decay of an exponential moving average of the embedder, which is then what is validated
             and kept; None for no average.
         abort_after: non-finite steps in a row that end the run.
+        head_only: first steps that train everything but the backbone; 0 for none.
+        freeze_batchnorm: keep the embedder's BatchNorm layers in evaluation mode.
         compile: run the objective through torch.compile.
     """
 
@@ -67,6 +71,8 @@ class LoopOptions:
     clip_value: float | None = None
     ema: float | None = None
     abort_after: int = 10
+    head_only: int = 0
+    freeze_batchnorm: bool = False
     compile: bool = False
 
     def __post_init__(self) -> None:
@@ -75,6 +81,8 @@ class LoopOptions:
         for name in ("log_every", "save_every", "abort_after"):
             if getattr(self, name) < 1:
                 raise InputError(f"training.{name}={getattr(self, name)} must be at least 1")
+        if self.head_only < 0:
+            raise InputError(f"training.head_only={self.head_only} must be at least 0 (steps)")
         if self.validate_every < 0:
             raise InputError(f"validation.every={self.validate_every} must be at least 0 (no validation)")
         if self.patience is not None and self.patience < 1:
@@ -137,12 +145,16 @@ def train(
         Stopped: SIGTERM or SIGINT came; the state is saved.
     """
     module = cast(nn.Module, objective)
+    if options.freeze_batchnorm:
+        objective.embedder.freeze_batchnorm()
     average = None
     if options.ema is not None:
         moving_average = get_ema_multi_avg_fn(options.ema)  # type: ignore[no-untyped-call]
         average = AveragedModel(objective.embedder, multi_avg_fn=moving_average, use_buffers=True)
     evaluated = objective.embedder if average is None else cast(Embedder, average.module)
     guard = StepGuard(module, options.abort_after, machine.device)
+    head_only = HeadOnly(module, objective.embedder, options.head_only)
+    adaptive = feed if isinstance(feed, AdaptiveFeed) else None
     outcome, window = Outcome(), Window()
     if state is not None:
         module.load_state_dict(state["objective"])
@@ -151,6 +163,8 @@ def train(
         guard.load_state_dict(state["guard"])
         if average is not None:
             average.load_state_dict(state["average"])
+        if adaptive is not None:
+            adaptive.load_state_dict(state["feed"])
         outcome, window = Outcome(**state["outcome"]), Window(**state["window"])
     seconds_before, began = outcome.seconds, time.monotonic()
     forward = torch.compile(module) if options.compile else objective
@@ -164,6 +178,7 @@ def train(
             "schedule": schedule.state_dict(),
             "guard": guard.state_dict(),
             "average": None if average is None else average.state_dict(),
+            "feed": None if adaptive is None else adaptive.state_dict(),
             "outcome": vars(outcome),
             "window": vars(window),
         }
@@ -178,6 +193,10 @@ def train(
     with Progress("train", options.steps, "steps", done=outcome.steps) as progress, stop_request() as stop:
         while outcome.steps < options.steps and not outcome.early:
             step = outcome.steps
+            head_only.before(step)
+            if adaptive is not None:
+                with machine.autocast():
+                    adaptive.refresh(objective.embedder, step)
             # Layers that draw by themselves (dropout, DropBlock) take from torch's own generators.
             torch.manual_seed(stream_key(options.seed, f"layers {step}") >> 1)
             batch = feed(step)
@@ -235,28 +254,3 @@ def train(
                     f"stopped after step {outcome.steps} of {options.steps}; go on with resume={folder}",
                 )
     return outcome
-
-
-class Window:
-    """Sums of the figures since the last line of the log, kept on the device until it is closed.
-
-    Args:
-        count: steps summed.
-        sums: of each figure over them.
-    """
-
-    def __init__(self, count: int = 0, sums: dict[str, Tensor] | None = None) -> None:
-        self.count = count
-        self.sums: dict[str, Tensor] = sums or {}
-
-    def add(self, figures: Mapping[str, Tensor]) -> None:
-        """One more step's figures, 0-d tensors."""
-        for name, value in figures.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-        self.count += 1
-
-    def close(self) -> dict[str, float]:
-        """The means as numbers (this waits for the device), and an empty window."""
-        means = {name: float(value) / self.count for name, value in self.sums.items()}
-        self.count, self.sums = 0, {}
-        return means

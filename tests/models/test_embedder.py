@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.transforms.v2.functional import normalize
 
 from fewshot.errors import InputError
@@ -226,3 +227,33 @@ def test_describe_is_plain_and_copies_survive() -> None:
     images = uint8_images()
     for twin in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
         assert torch.equal(twin(images), network(images)) and twin.describe() == card
+
+
+def test_frozen_batchnorm_stays_in_evaluation_mode_and_its_weights_learn() -> None:
+    network = embedder(head=ProjectorHead).train()
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    assert len(norms) == 4 and all(norm.training for norm in norms)
+    network.freeze_batchnorm()
+    whole = torch.nn.ModuleDict({"embedder": network, "loss": torch.nn.BatchNorm1d(3)})
+    for mode in (True, False, True):
+        assert whole.train(mode) is whole and network.train(mode) is network
+        assert network.training == mode == whole["loss"].training
+        assert not any(norm.training for norm in norms)
+        assert all(
+            module.training == mode for module in network.modules() if not isinstance(module, _BatchNorm)
+        )
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    network(uint8_images()).sum().backward()
+    assert all(torch.equal(value, before[name]) for name, value in network.named_buffers())
+    assert all(norm.weight.grad is not None for norm in norms)
+    assert not any(module.training for module in copy.deepcopy(network).train().modules() if _is_norm(module))
+
+
+def _is_norm(module: torch.nn.Module) -> bool:
+    return isinstance(module, _BatchNorm)
+
+
+def test_batchnorm_is_frozen_in_the_mode_the_embedder_has() -> None:
+    network = embedder().eval()
+    network.freeze_batchnorm()
+    assert not any(module.training for module in network.modules())

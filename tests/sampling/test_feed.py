@@ -12,14 +12,16 @@ from torch import Tensor
 from fewshot.data.augmentation import Augmentation, RandomCrop
 from fewshot.data.image_set import ImageSet
 from fewshot.sampling.class_table import ClassTable
+from fewshot.sampling.classes_by_images import ClassesByImages
 from fewshot.sampling.episodes import EpisodeSampler
-from fewshot.sampling.feed import EpisodeFeed, Feed, ShuffledFeed, feed_for
+from fewshot.sampling.feed import AdaptiveFeed, EpisodeFeed, Feed, PlainFeed, feed_for
 from fewshot.sampling.shuffled import ShuffledBatches
 
 CPU = torch.device("cpu")
 SIZES = (9, 12, 10, 11, 13, 9)
 CHOSEN = ("class 4", "class 0", "class 3", "class 2")
 """Neither all classes nor in the order of their numbers."""
+KINDS = ["episodes", "shuffled", "classes by images"]
 PLAIN = Augmentation()
 SHIFT = Augmentation(shift=RandomCrop(padding=0.5, border="zero"))
 
@@ -37,9 +39,11 @@ def images() -> ImageSet:
 
 def feed_of(images: ImageSet, kind: str, augment: Augmentation = PLAIN, seed: int = 0) -> Feed:
     table = ClassTable.of(images, CHOSEN)
-    sampler: EpisodeSampler | ShuffledBatches
+    sampler: EpisodeSampler | ShuffledBatches | ClassesByImages
     if kind == "episodes":
         sampler = EpisodeSampler(table, ways=3, shots=2, queries=4, seed=seed, stream="train", episodes=2)
+    elif kind == "classes by images":
+        sampler = ClassesByImages(table, classes=3, images=4, seed=seed, stream="train")
     else:
         sampler = ShuffledBatches(table, batch=7, seed=seed, stream="train")
     return feed_for(images, sampler, augment, CPU)
@@ -50,7 +54,7 @@ def classes_shown(batch_images: Tensor) -> Tensor:
     return (batch_images[:, 0, 0, 0] * 255).round().long() // 40
 
 
-@pytest.mark.parametrize("kind", ["episodes", "shuffled"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_labels_are_rows_of_the_table_and_match_the_images(images: ImageSet, kind: str) -> None:
     feed = feed_of(images, kind)
     number_of_row = torch.tensor([int(name.split()[1]) for name in CHOSEN])
@@ -62,6 +66,27 @@ def test_labels_are_rows_of_the_table_and_match_the_images(images: ImageSet, kin
         assert torch.equal(number_of_row[batch.labels], classes_shown(batch.images))
         seen |= set(batch.labels.tolist())
     assert seen == set(range(len(CHOSEN)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_largest_class_is_counted(images: ImageSet, kind: str) -> None:
+    feed = feed_of(images, kind)
+    counted = set()
+    for step in range(12):
+        batch = feed(step)
+        assert batch.largest_class == max(batch.labels.tolist().count(label) for label in range(4))
+        counted.add(batch.largest_class)
+    if kind == "shuffled":
+        assert len(counted) > 1
+    else:
+        # Two episodes of 3 of the 4 classes share a way.
+        assert counted == {{"episodes": 12, "classes by images": 4}[kind]}
+
+
+def test_one_episode_has_shots_and_queries_of_each_class(images: ImageSet) -> None:
+    table = ClassTable.of(images, CHOSEN)
+    sampler = EpisodeSampler(table, ways=3, shots=2, queries=4, seed=0, stream="train")
+    assert feed_for(images, sampler, PLAIN, CPU)(0).largest_class == 6
 
 
 def test_the_images_of_an_episode_lie_class_by_class(images: ImageSet) -> None:
@@ -88,7 +113,7 @@ def test_an_epoch_of_batches_shows_each_image_at_most_once(images: ImageSet) -> 
         assert feed(steps[0]).episodes is None
 
 
-@pytest.mark.parametrize("kind", ["episodes", "shuffled"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_step_is_the_whole_state(images: ImageSet, kind: str) -> None:
     first, second = feed_of(images, kind, SHIFT), feed_of(images, kind, SHIFT)
     forward = [first(step) for step in range(4)]
@@ -100,7 +125,7 @@ def test_the_step_is_the_whole_state(images: ImageSet, kind: str) -> None:
     assert not torch.equal(other.images, forward[0].images)
 
 
-@pytest.mark.parametrize("kind", ["episodes", "shuffled"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_augmentation_changes_with_the_step_and_no_other_generator(images: ImageSet, kind: str) -> None:
     seen: list[Tensor] = []
 
@@ -121,7 +146,9 @@ def test_the_augmentation_changes_with_the_step_and_no_other_generator(images: I
 
 def test_the_feed_follows_the_sampler(images: ImageSet) -> None:
     assert isinstance(feed_of(images, "episodes"), EpisodeFeed)
-    assert isinstance(feed_of(images, "shuffled"), ShuffledFeed)
+    for kind in ("shuffled", "classes by images"):
+        assert isinstance(feed_of(images, kind), PlainFeed)
+    assert not any(isinstance(feed_of(images, kind), AdaptiveFeed) for kind in KINDS)
     assert feed_of(images, "episodes").steps_per_epoch == 50
 
 
