@@ -82,19 +82,45 @@ def save_result(
         "testbed_sha256": testbed.sha256,
         "curve": points,
     }
-    if taken := sorted(set(summary) & set(details)):
-        raise ValueError(f"details may not hold {taken[0]!r}, a key of the result itself")
     results = [curve[count] for count in sorted(curve)]
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "shots": np.array(sorted(curve), dtype=np.int64),
         "accuracies": np.stack([result.accuracies for result in results]),
         "predictions": np.stack([result.predictions for result in results]),
         "classes": results[0].classes,
     }
+    return write_summary_and_arrays(folder, summary, details, EPISODES, arrays)
+
+
+def read_result(folder: Path) -> SavedResult:
+    """Read what `save_result` wrote.
+
+    Raises:
+        InputError: there is no whole result.
+    """
+    summary, arrays = read_summary_and_arrays(
+        folder, EPISODES, ("shots", "accuracies", "predictions", "classes")
+    )
+    return SavedResult(summary, *arrays)
+
+
+def write_summary_and_arrays(
+    folder: Path,
+    summary: Mapping[str, Any],
+    details: Mapping[str, Any],
+    name: str,
+    arrays: Mapping[str, NDArray[Any]],
+) -> Path:
+    """Write the arrays to file `name` and then summary and details to result.json, each whole or not at all.
+
+    Arguments, result and errors as in `save_result`.
+    """
+    if taken := sorted(set(summary) & set(details)):
+        raise ValueError(f"details may not hold {taken[0]!r}, a key of the result itself")
     text = json.dumps(_plain({**summary, **details}), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(folder / EPISODES) as file:
+        with whole_file(folder / name) as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         write_whole(folder / SUMMARY, text)
     except OSError as error:
@@ -104,18 +130,18 @@ def save_result(
     return folder / SUMMARY
 
 
-def read_result(folder: Path) -> SavedResult:
-    """Read what `save_result` wrote.
+def read_summary_and_arrays(
+    folder: Path, name: str, keys: Sequence[str]
+) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+    """What result.json holds, and the arrays `keys` of file `name`, in their order.
 
     Raises:
         InputError: there is no whole result.
     """
     try:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        with np.load(folder / EPISODES, allow_pickle=False) as file:
-            return SavedResult(
-                summary, *(file[key] for key in ("shots", "accuracies", "predictions", "classes"))
-            )
+        with np.load(folder / name, allow_pickle=False) as file:
+            return summary, [file[key] for key in keys]
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
         raise InputError(f"{folder} holds no evaluation ({missing} is missing); run eval.py") from error

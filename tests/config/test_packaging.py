@@ -15,6 +15,7 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "yaml": "pyyaml",
     "fontTools": "fonttools",
+    "sklearn": "scikit-learn",
     "huggingface_hub": "huggingface-hub",
 }
 
