@@ -29,3 +29,11 @@ def share(**argument: float) -> float:
     if not 0 <= value < 1:
         raise InputError(f"{name}={value} of the loss must be at least 0 and below 1")
     return value
+
+
+def finite(**argument: float) -> float:
+    """The one named number, if it is finite; else InputError."""
+    ((name, value),) = argument.items()
+    if not math.isfinite(value):
+        raise InputError(f"{name}={value} of the loss must be a finite number")
+    return value

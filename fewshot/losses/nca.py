@@ -2,56 +2,43 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fewshot.losses.arguments import above_zero
-from fewshot.losses.distances import negative_squared_distances
-from fewshot.losses.precision import full_precision
+from fewshot.losses.pair_loss import PairLoss
+from fewshot.losses.similarity import Similarity
+from fewshot.losses.softmax_form import softmax_form
 
 
-@full_precision
-def nca(embeddings: Tensor, labels: Tensor, temperature: float = 0.9) -> Tensor:
+class NCA(PairLoss):
     """Mean over i of -log of the share that i's own class has in the weights of the other images.
 
-    loss_i = -log(sum_{j != i, y_j = y_i} w_ij / sum_{j != i} w_ij), w_ij = exp(-||z_i - z_j||^2 / T).
-    An image without another one of its class in the batch contributes 0 and counts in the mean.
+    loss_i = -log(sum_{j != i, y_j = y_i} w_ij / sum_{j != i} w_ij), w_ij = exp(s_ij / temperature), with
+    s = -||z_i - z_j||^2 unless another similarity is chosen. An image without another one of its class in
+    the batch contributes 0 and counts in the mean.
 
     Args:
-        embeddings: [m, dim].
-        labels: int64 [m].
-        temperature: T, divides the squared distances.
-
-    Returns:
-        0-d tensor.
+        temperature: divides the similarities.
+        similarity: of embeddings.
+        positive_in_denominator: False leaves the own class out of the denominator (Metrix's table prints
+            this as an option); the loss can then be below 0.
 
     Raises:
-        ValueError: shapes that do not fit.
+        InputError: a temperature not above 0.
     """
-    if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
-        raise ValueError(
-            "expected embeddings [m, dim] and labels [m]; "
-            f"got {list(embeddings.shape)} and {list(labels.shape)}"
-        )
-    logits = negative_squared_distances(embeddings, embeddings) / temperature  # [m, m]
-    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    positive = (labels[:, None] == labels) & ~itself
-    lonely = ~positive.any(1)  # filled with zeros before the log: the gradient of an empty sum would be NaN
-    others = logits.masked_fill(itself, -torch.inf).masked_fill(lonely[:, None], 0)
-    friends = logits.masked_fill(~positive, -torch.inf).masked_fill(lonely[:, None], 0)
-    return (others.logsumexp(1) - friends.logsumexp(1)).mean()
+
+    def __init__(
+        self,
+        temperature: float = 0.9,
+        similarity: Similarity = "squared_euclidean",
+        positive_in_denominator: bool = True,
+    ) -> None:
+        above_zero(temperature=temperature)
+        form = softmax_form(temperature, positive_in_denominator=positive_in_denominator)
+        super().__init__(form, similarity)
 
 
-class NCA(nn.Module):
-    """`nca` with its temperature."""
-
-    kind: ClassVar[Literal["episodic", "batch"]] = "batch"
-
-    def __init__(self, temperature: float = 0.9) -> None:
-        super().__init__()
-        self.temperature = above_zero(temperature=temperature)
-
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        return nca(embeddings, labels, self.temperature)
+def nca(embeddings: Tensor, labels: Tensor, temperature: float = 0.9) -> Tensor:
+    """`NCA` of embeddings [m, dim] with labels int64 [m], a 0-d tensor."""
+    loss: Tensor = NCA(temperature)(embeddings, labels)
+    return loss

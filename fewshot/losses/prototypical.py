@@ -9,7 +9,10 @@ from torch import Tensor, nn
 from fewshot.losses.arguments import above_zero, share
 from fewshot.losses.distances import negative_squared_distances
 from fewshot.losses.episode import as_episodes, query_cross_entropy
+from fewshot.losses.generic import Form
 from fewshot.losses.precision import full_precision
+from fewshot.losses.similarity import Similarity
+from fewshot.losses.softmax_form import softmax_form
 
 
 @full_precision
@@ -46,11 +49,17 @@ class PrototypicalCrossEntropy(nn.Module):
     """`prototypical_cross_entropy` with its temperature and label smoothing."""
 
     kind: ClassVar[Literal["episodic", "batch"]] = "episodic"
+    similarity: ClassVar[Similarity] = "squared_euclidean"
 
     def __init__(self, temperature: float = 1.0, label_smoothing: float = 0.0) -> None:
         super().__init__()
         self.temperature = above_zero(temperature=temperature)
         self.label_smoothing = share(label_smoothing=label_smoothing)
+
+    @property
+    def form(self) -> Form:
+        """The loss in the generic form: queries are anchors, prototypes their examples; no smoothing."""
+        return softmax_form(self.temperature)
 
     def forward(self, support: Tensor, query: Tensor) -> Tensor:
         logits = prototype_logits(support, query) / self.temperature

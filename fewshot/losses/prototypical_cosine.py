@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from fewshot.losses.arguments import above_zero, share
 from fewshot.losses.distances import unit
 from fewshot.losses.episode import as_episodes, query_cross_entropy
+from fewshot.losses.generic import Form
 from fewshot.losses.precision import full_precision
+from fewshot.losses.similarity import Similarity
+from fewshot.losses.softmax_form import softmax_form
 
 
 @full_precision
@@ -42,6 +45,7 @@ class CosinePrototypicalCrossEntropy(nn.Module):
     """
 
     kind: ClassVar[Literal["episodic", "batch"]] = "episodic"
+    similarity: ClassVar[Similarity] = "cosine"
     scale: Tensor
 
     def __init__(
@@ -54,6 +58,11 @@ class CosinePrototypicalCrossEntropy(nn.Module):
         else:
             self.register_buffer("scale", start)
         self.label_smoothing = share(label_smoothing=label_smoothing)
+
+    @property
+    def form(self) -> Form:
+        """The loss in the generic form: queries are anchors, prototypes their examples; no smoothing."""
+        return softmax_form(1 / self.scale)
 
     def forward(self, support: Tensor, query: Tensor) -> Tensor:
         return query_cross_entropy(self.scale * prototype_cosines(support, query), self.label_smoothing)

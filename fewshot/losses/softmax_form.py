@@ -1,0 +1,30 @@
+"""The form shared by all losses that are a cross-entropy: -log(A / (A + B)) (derived from Metrix, eq. 1)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from fewshot.losses.generic import Form, Half
+
+
+def softmax_form(
+    temperature: float | Tensor,
+    *,
+    average: Literal["all", "positive"] = "all",
+    positive_in_denominator: bool = True,
+) -> Form:
+    """log(1 + exp(-log A + log B)), A and B the sums of exp(s / temperature) over positives and negatives.
+
+    Args:
+        temperature: divides the similarities; a 0-d tensor where it is learnt.
+        average: see `Form`.
+        positive_in_denominator: False gives -log A + log B, the form of ProxyNCA, which can be below 0.
+    """
+
+    def rho(similarity: Tensor) -> Tensor:
+        return similarity / temperature
+
+    tau: Literal["softplus", "identity"] = "softplus" if positive_in_denominator else "identity"
+    return Form(Half(rho, "log", -1.0), Half(rho, "log"), tau=tau, average=average)
