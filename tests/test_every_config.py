@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,8 +20,11 @@ from fewshot.config import check_targets, instantiate, plain
 from fewshot.data.image_set import ImageSet
 from fewshot.data.source import Source
 from fewshot.evaluation.classifiers.cl2n import CL2N
-from fewshot.recipes.few_shot import objective_for, schedule_for
+from fewshot.objectives.mixed import Mixed
+from fewshot.objectives.plain import Plain
 from fewshot.recipes.model import Architecture
+from fewshot.recipes.objective import objective_for
+from fewshot.recipes.schedule import schedule_for
 from fewshot.recipes.table import Table
 from fewshot.sampling.class_table import ClassTable
 from fewshot.targets import resolve_target
@@ -66,12 +70,27 @@ def table() -> ClassTable:
 
 
 def built_embedder(config: DictConfig, source: Source) -> Any:
-    """On the meta device: shapes without weights, however large."""
+    """On the meta device: shapes without weights, however large, and none fetched."""
+    backbone = plain(config.backbone)
+    if backbone.get("pretrained"):
+        backbone["pretrained"] = False
     architecture = Architecture(
-        plain(config.backbone), plain(config.head), source.mean, source.std, source.size, source.channels
+        backbone, plain(config.head), source.mean, source.std, source.size, source.channels
     )
     with torch.device("meta"):
         return architecture.build()
+
+
+def built_objective(config: DictConfig, table: ClassTable) -> torch.nn.Module:
+    """As a training builds it, on the meta device."""
+    embedder = built_embedder(config, instantiate(config.data))
+    sampler = instantiate(config.sampler, table=table, seed=config.seed, stream="train")
+    offered = {"classes": len(table.classes), "dim": embedder.dim}
+    loss = instantiate(config.loss, offered=offered)
+    if "_target_" in config.memory:
+        loss = instantiate(config.memory, offered=offered, loss=loss)
+    mixup = instantiate(config.mixup) if "_target_" in config.mixup else None
+    return objective_for(embedder, loss, sampler, mixup)
 
 
 def leaves(node: Any, path: str = "") -> Iterator[str]:
@@ -85,8 +104,8 @@ def leaves(node: Any, path: str = "") -> Iterator[str]:
 
 def test_every_group_is_tested_here() -> None:
     tested = {
-        *("augment", "backbone", "classifier", "data", "experiment", "head", "loss", "optimizer", "recipe"),
-        *("sampler", "scheduler", "tracking"),
+        *("augment", "backbone", "classifier", "data", "evaluation", "experiment", "head", "loss", "memory"),
+        *("mixup", "optimizer", "recipe", "sampler", "scheduler", "tracking"),
     }
     assert {path.name for path in CONF.iterdir() if path.is_dir()} - set(NOT_COMPOSED) == tested
 
@@ -94,6 +113,42 @@ def test_every_group_is_tested_here() -> None:
 @pytest.mark.parametrize("choice", choices("recipe"))
 def test_recipe(choice: str) -> None:
     assert callable(resolve_target(composed("train", f"recipe={choice}").recipe._target_, "recipe"))
+
+
+@pytest.mark.parametrize("choice", choices("evaluation"))
+def test_evaluation(choice: str) -> None:
+    config = composed("eval", f"evaluation={choice}")
+    assert callable(instantiate(config.evaluation))
+    assert_at_defaults(config.evaluation)
+
+
+def assert_at_defaults(node: DictConfig, given: tuple[str, ...] = (), chosen: tuple[str, ...] = ()) -> None:
+    """A part's YAML names every argument of its constructor but the given, at its default but the chosen."""
+    parameters = inspect.signature(resolve_target(node._target_, "")).parameters
+    options = {key: value for key, value in plain(node).items() if key != "_target_"}
+    assert set(options) == set(parameters) - set(given)
+    for key, value in options.items():
+        default = parameters[key].default
+        assert key in chosen or value == (list(default) if isinstance(default, tuple) else default), key
+
+
+@pytest.mark.parametrize("choice", choices("memory"))
+def test_memory(choice: str) -> None:
+    node = composed("train", f"memory={choice}").memory
+    if choice != "none":
+        assert_at_defaults(node, given=("loss", "dim"))
+        loss = instantiate(composed("train", "loss=contrastive").loss)
+        draw = torch.Generator().manual_seed(0)
+        value = instantiate(node, loss=loss, dim=4)(torch.randn(6, 4, generator=draw), torch.arange(6) // 2)
+        assert value.isfinite()
+
+
+@pytest.mark.parametrize("choice", choices("mixup"))
+def test_mixup(choice: str, table: ClassTable) -> None:
+    config = composed("train", f"mixup={choice}", "recipe=retrieval")
+    assert isinstance(built_objective(config, table), Plain if choice == "none" else Mixed)
+    if choice != "none":
+        assert_at_defaults(config.mixup, chosen=("where",))
 
 
 @pytest.mark.parametrize("choice", choices("data"))
@@ -210,11 +265,8 @@ def test_tracking(choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("choice", EXPERIMENTS)
 def test_experiment_builds(choice: str, table: ClassTable) -> None:
     config = composed("train", f"experiment={choice}")
-    source = instantiate(config.data)
     sampler = instantiate(config.sampler, table=table, seed=config.seed, stream="train")
-    embedder = built_embedder(config, source)
-    loss = instantiate(config.loss, offered={"classes": 70, "dim": embedder.dim})
-    objective_for(embedder, loss, sampler)
+    built_objective(config, table)
     instantiate(config.augment)
     instantiate(config.classifier)
     optimizer = instantiate(config.optimizer, params=[torch.nn.Parameter(torch.ones(1))])
@@ -251,6 +303,4 @@ def test_table_rows_compose(name: str, table: ClassTable) -> None:
             continue
         config = composed("train", *cell.words)
         assert config.seed == cell.seed
-        loss = instantiate(config.loss, offered={"classes": 64, "dim": 64})
-        sampler = instantiate(config.sampler, table=table, seed=0, stream="train")
-        objective_for(torch.nn.Identity(), loss, sampler)  # type: ignore[arg-type]
+        built_objective(config, table)

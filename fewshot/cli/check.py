@@ -21,6 +21,8 @@ from fewshot.suggestion import did_you_mean
 
 # What a resumed run may be given anew: where it computes, not what.
 BESIDE_RESUME = ("device", "threads")
+# What makes episodes, which evaluation=few_shot alone has.
+_OF_EPISODES = ("ways", "shots", "queries", "episodes", "classifier")
 # Their files set keys anywhere in the config.
 _GLOBAL_GROUPS = ("experiment", "recipe")
 
@@ -70,6 +72,7 @@ def check(arguments: Arguments, conf: ConfFolder, name: str, schema: type) -> Pr
             _check_type(override, schema)
     _check_resume(arguments)
     _check_length(arguments, seen)
+    _check_evaluation(arguments, seen)
     return seen
 
 
@@ -94,6 +97,16 @@ def _check_resume(arguments: Arguments) -> None:
                 f"resume: a run goes on with its own settings, so {override.word} can't be given beside it "
                 f"(only {', '.join(BESIDE_RESUME)} can); start a new run from its weights with init=RUN"
             )
+
+
+def _check_evaluation(arguments: Arguments, seen: Preview) -> None:
+    """What says how episodes are drawn may not be lost silently where none are drawn."""
+    chosen = seen.choices.get("evaluation")
+    if chosen in (None, "few_shot"):
+        return
+    for override in arguments.overrides:
+        if override.key.split(".")[0] in _OF_EPISODES:
+            raise InputError(f"{override.word}: evaluation={chosen} has no episodes; leave it out")
 
 
 def _check_removal(override: Override, conf: ConfFolder, schema: type) -> None:

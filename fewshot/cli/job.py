@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import typing
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -16,6 +17,7 @@ from fewshot.annotations import convert
 from fewshot.cli.program import Program
 from fewshot.config import check_targets
 from fewshot.errors import InputError
+from fewshot.recipes.run_record import resumable
 from fewshot.targets import resolve_target, trusting
 from fewshot.training.stopping import Stopped
 
@@ -47,8 +49,7 @@ class Job:
             _add_choices(config)
             with trusting(self.trust):
                 check_targets(config)
-                named = OmegaConf.select(config, "recipe._target_", default=self.program.recipe)
-                recipe = resolve_target(named, "recipe")
+                recipe = resolve_target(self._recipe_of(config), "recipe")
                 self.started = True
                 return recipe(config)
         except Stopped as stop:
@@ -59,6 +60,12 @@ class Job:
                 raise
             self.failure = error
             return None
+
+    def _recipe_of(self, config: DictConfig) -> str:
+        """The recipe that the config names; of a run that goes on, the one it began with."""
+        resumed = OmegaConf.select(config, "resume")
+        chosen = config if resumed is None else resumable(Path(resumed))
+        return str(OmegaConf.select(chosen, "recipe._target_", default=self.program.recipe))
 
 
 def _add_choices(config: DictConfig) -> None:

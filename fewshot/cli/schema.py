@@ -15,6 +15,7 @@ class ValidationSchema:
 
     every: int
     episodes: int
+    held_out: float
     patience: int | None
 
 
@@ -28,6 +29,8 @@ class TrainingSchema:
     clip_value: float | None
     ema: float | None
     abort_after: int
+    head_only: int
+    freeze_batchnorm: bool
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,11 @@ class EvalSchema:
 
     run: str | None
     part: str
+    seed: int
     ways: int
     shots: int | list[int]
     queries: int
     episodes: int
-    seed: int
     device: str
     precision: str
     threads: int | None

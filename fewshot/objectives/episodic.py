@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from fewshot.losses.combined import Combined
 from fewshot.models.embedder import Embedder
+from fewshot.objectives.prototype_accuracy import prototype_accuracy
 from fewshot.sampling.feed import Batch
 
 
@@ -45,13 +46,5 @@ class Episodic(nn.Module):
             terms = {}
             loss = self.loss(support, query)
         logs = {name: value.detach() for name, value in terms.items()}
-        logs["accuracy"] = _prototype_accuracy(support.detach(), query.detach())
+        logs["accuracy"] = prototype_accuracy(support.detach(), query.detach())
         return loss, logs
-
-
-def _prototype_accuracy(support: Tensor, query: Tensor) -> Tensor:
-    """Share of the queries (0-d, in [0, 1]) whose nearest prototype is their class's."""
-    ways = support.shape[1]
-    distance = torch.cdist(query.flatten(1, 2), support.mean(2))
-    truth = torch.arange(ways, device=query.device).repeat_interleave(query.shape[2])
-    return (distance.argmin(-1) == truth).float().mean()

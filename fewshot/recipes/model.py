@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,15 @@ import torch
 from torch import Tensor
 
 from fewshot.config import instantiate
+from fewshot.data.image_set import ImageSet
 from fewshot.errors import InputError
+from fewshot.evaluation.embeddings import embed
 from fewshot.models.embedder import Embedder
 from fewshot.models.weights import load_weights
+from fewshot.progress import Progress
+from fewshot.sampling.class_table import ClassTable
 from fewshot.training import checkpoint
+from fewshot.training.device import Machine
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ class Model:
         embedder: in evaluation mode.
         architecture: how it was built.
         trained_on: name, split and key of its data; what "unseen classes" means for it.
+        selection: one line on what chose the weights.
+        classes: names of the classes that it was trained on; None of a checkpoint that does not say.
         train_mean: [dim], the mean embedding of the training images, for CL2N; None if not computed.
         step: after which the weights were taken.
     """
@@ -64,17 +72,46 @@ class Model:
     embedder: Embedder
     architecture: Architecture
     trained_on: dict[str, Any]
+    selection: str
+    classes: tuple[str, ...] | None
     train_mean: Tensor | None
     step: int
 
 
 def card(
-    architecture: Architecture, trained_on: dict[str, Any], train_mean: Tensor | None = None
+    architecture: Architecture,
+    trained_on: dict[str, Any],
+    selection: str,
+    classes: Sequence[str],
+    train_mean: Tensor | None = None,
 ) -> dict[str, Any]:
     """What a model's checkpoint holds beside `embedder` (the weights) and `step`."""
     plain = asdict(architecture)
     plain["mean"], plain["std"] = list(architecture.mean), list(architecture.std)
-    return {"architecture": plain, "trained_on": trained_on, "train_mean": train_mean}
+    return {
+        "architecture": plain,
+        "trained_on": trained_on,
+        "selection": selection,
+        "classes": list(classes),
+        "train_mean": train_mean,
+    }
+
+
+def add_train_mean(path: Path, base: ClassTable, image_set: ImageSet, machine: Machine) -> None:
+    """Put the mean embedding of the training images into a model's checkpoint: CL2N needs it."""
+    model = load_model(path, machine.device)
+    with Progress("embedding train", len(base.all_images), "images") as progress:
+        embeddings = embed(
+            model.embedder,
+            image_set,
+            base.all_images,
+            device=machine.device,
+            precision=machine.precision,
+            progress=progress.advance,
+        )
+    content = checkpoint.load(path)
+    content["train_mean"] = embeddings.features.double().mean(0).float().cpu()
+    checkpoint.save(path, content)
 
 
 def model_file(run: Path) -> Path:
@@ -112,7 +149,18 @@ def load_model(path: Path, device: torch.device) -> Model:
     embedder = architecture.build().to(device)
     load_weights(embedder, content["embedder"], place=str(path))
     embedder.eval()
-    return Model(embedder, architecture, content["trained_on"], content["train_mean"], content["step"])
+    # Checkpoints of the first version say neither what chose them nor which classes they learnt.
+    selection = content.get("selection", "not recorded what they were chosen on")
+    classes = tuple(content["classes"]) if "classes" in content else None
+    return Model(
+        embedder,
+        architecture,
+        content["trained_on"],
+        selection,
+        classes,
+        content["train_mean"],
+        content["step"],
+    )
 
 
 def start_from(embedder: Embedder, path: Path, device: torch.device) -> dict[str, Any]:

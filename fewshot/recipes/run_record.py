@@ -53,6 +53,21 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
+def resumable(folder: Path) -> DictConfig:
+    """The config of a run that can go on.
+
+    Raises:
+        InputError: it is a file or no run, or is finished.
+    """
+    if folder.is_file():
+        raise InputError(f"resume={folder} is a file: give the folder of the run")
+    if read_record(folder).get("status") == "finished":
+        raise InputError(
+            f"resume={folder}: that run is finished; evaluate it with python eval.py run={folder}"
+        )
+    return load_config(folder)
+
+
 def newest_run(folder: Path, recipe: str) -> Path:
     """The newest finished run of a recipe below `folder`.
 
@@ -66,7 +81,7 @@ def newest_run(folder: Path, recipe: str) -> Path:
             found.append((str(record.get("ended", "")), path.parent))
     if not found:
         raise InputError(
-            f"there is no finished {recipe} run below {folder}: train one (python train.py), "
+            f"there is no finished {recipe} run below {folder}: train one (python train.py recipe={recipe}), "
             "or name one with run=FOLDER"
         )
     return max(found)[1]

@@ -22,6 +22,7 @@ from fewshot.cli.conf_folder import ConfFolder
 from fewshot.cli.preview import preview
 from fewshot.cli.program import Program
 from fewshot.cli.verbs import about, main, verbs
+from fewshot.errors import InputError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -125,6 +126,38 @@ def test_preview_equals_what_hydra_composes() -> None:
                 *above, last = path.split(".")
                 functools.reduce(lambda node, key: node[key], above, composed).pop(last)  # type: ignore
             assert seen.values == composed, words
+
+
+@pytest.mark.parametrize(
+    "words,expected",
+    [
+        ("recipe=retrieval", {"sampler": "classes_by_images", "loss": "contrastive", "head": "linear"}),
+        ("recipe=retrieval sampler=shuffled loss=nca", {"sampler": "shuffled", "loss": "nca"}),
+        ("experiment=susana/conv4 recipe=retrieval", {"sampler": "classes_by_images", "loss": "susana"}),
+        ("recipe=few_shot", {"sampler": "episodes", "loss": "prototypical", "head": "none"}),
+    ],
+)
+def test_a_recipe_chooses_parts_and_gives_way_to_experiments_and_to_what_was_typed(
+    words: str, expected: dict[str, str]
+) -> None:
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    chosen = dict(word.split("=") for word in words.split())
+    seen = preview(ConfFolder.found(), "train", chosen)
+    assert {group: seen.choices[group] for group in expected} == expected
+    with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
+        composed = OmegaConf.to_container(compose("train", words.split()))
+    assert isinstance(composed, dict)
+    for group in ("sampler", "loss", "head", "recipe"):
+        assert seen.values[group] == composed[group], group
+
+
+def test_options_of_what_a_recipe_chose_are_known() -> None:
+    conf = ConfFolder.found()
+    check(parse(["recipe=retrieval", "sampler.classes=8"]), conf, "train", TRAIN.schema)
+    with pytest.raises(InputError, match="sampler=classes_by_images has no option 'ways'"):
+        check(parse(["recipe=retrieval", "sampler.ways=8"]), conf, "train", TRAIN.schema)
 
 
 def test_verbs_list_themselves(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import signal
@@ -12,14 +10,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
-
-from fewshot.cli.commands import eval as eval_
-from fewshot.cli.commands import train
+from programs import only_run, program, same
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
@@ -29,43 +24,6 @@ SMALL = [
     "validation.episodes=50",
     "validation.every=20",
 ]
-
-
-class Done(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def program(name: str, *words: str, cwd: Path, check: bool = True) -> Done:
-    """Run train.py or eval.py in this process, as its script does, in folder `cwd`."""
-    out, err = io.StringIO(), io.StringIO()
-    run = {"train.py": train.run, "eval.py": eval_.run}[name]
-    before = Path.cwd()
-    os.chdir(cwd)
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = run(words)
-    finally:
-        os.chdir(before)
-    if check:
-        assert status == 0, err.getvalue()
-    return Done(status, out.getvalue(), err.getvalue())
-
-
-def only_run(folder: Path) -> Path:
-    (run,) = [path for path in folder.iterdir() if path.is_dir()]
-    return run
-
-
-def same(a: Any, b: Any) -> bool:
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a if k != "seconds")
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b)
 
 
 @pytest.fixture(scope="module")

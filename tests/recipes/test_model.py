@@ -20,6 +20,7 @@ CONV4 = {"_target_": "fewshot.models.conv4.Conv4", "width": 6, "depth": 4, "pool
 NO_HEAD = {"_target_": "fewshot.models.heads.NoHead", "normalize": False}
 LINEAR = {"_target_": "fewshot.models.heads.LinearHead", "dim": 7, "training_only": True}
 TRAINED_ON = {"data": "glyphs", "images": "glyphs", "split": "scripts", "before": "none"}
+SELECTION = "chosen on 16 validation classes (5-way 5-shot)"
 
 
 def architecture(backbone: dict[str, Any] = CONV4, head: dict[str, Any] = NO_HEAD) -> Architecture:
@@ -38,7 +39,7 @@ def written(path: Path, built: Architecture, train_mean: Tensor | None = None) -
     embedder = built.build().train()
     embedder(images())
     content = {
-        **card(built, dict(TRAINED_ON), train_mean),
+        **card(built, dict(TRAINED_ON), SELECTION, ("A", "B"), train_mean),
         "embedder": embedder.state_dict(),
         "step": 17,
     }
@@ -71,12 +72,13 @@ def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
     model = load_model(tmp_path / "best.pt", CPU)
     assert not model.embedder.training
     assert torch.equal(model.embedder.embed(images()), embedder.embed(images()))
-    assert model.step == 17 and model.trained_on == TRAINED_ON
+    assert model.step == 17 and model.trained_on == TRAINED_ON and model.selection == SELECTION
+    assert model.classes == ("A", "B")
     assert model.train_mean is not None and torch.equal(model.train_mean, mean)
     assert (model.architecture.size, model.architecture.channels) == (32, 3)
     assert list(model.architecture.mean) == [0.2, 0.3, 0.4]
     # As the architecture was saved, it can be saved again.
-    again = card(model.architecture, model.trained_on, model.train_mean)
+    again = card(model.architecture, model.trained_on, model.selection, model.classes or (), model.train_mean)
     assert again["architecture"] == checkpoint.load(tmp_path / "best.pt")["architecture"]
 
 

@@ -23,8 +23,11 @@ from fewshot.cli.commands import train
 from fewshot.errors import InputError
 from fewshot.evaluation.accuracy import FewShotAccuracy
 from fewshot.evaluation.result_files import read_result, save_result
+from fewshot.evaluation.retrieval import Retrieval
+from fewshot.evaluation.retrieval_result import read_retrieval, save_retrieval
 from fewshot.recipes.run_record import save_record
-from fewshot.recipes.table import Table, fill, report
+from fewshot.recipes.table import Table, fill
+from fewshot.recipes.table_report import report
 from fewshot.sampling.testbed import Testbed
 
 WAYS, QUERIES, EPISODES = 3, 4, 30
@@ -263,6 +266,127 @@ def test_different_testbeds_are_not_compared(tmp_path: Path) -> None:
         report(table, tmp_path)
 
 
+RETRIEVAL_FILE = """
+title: Mixed losses
+cost: nothing
+seeds: {seeds}
+baseline: {{soft+mixed: soft, hard+mixed: hard}}
+settings:
+  digits:
+    train: [recipe=retrieval]
+    evaluate: {{retrieval: [evaluation=retrieval]}}
+rows:
+  soft: [loss=soft]
+  soft+mixed: [loss=soft, mixup=on]
+  hard: [loss=hard]
+  hard+mixed: [loss=hard, mixup=on]
+"""
+CLASSES, EACH = 5, 8
+
+
+class RetrievalLaboratory(Laboratory):
+    """Leaves results of retrieval; those without mixup know no utilization."""
+
+    queries = 0
+
+    def evaluate(self, run: Path, given: dict[str, str]) -> None:
+        words = json.loads((run / "words.json").read_text())
+        mixed = "mixup" in words
+        draw = np.random.default_rng((words["loss"] == "hard", mixed, int(words["seed"])))
+        count = CLASSES * EACH
+        ranks = 1 + (draw.random(count) < (0.3 if mixed else 0.6)).astype(np.int64)
+        found = Retrieval(
+            recall_at=(2, 4),
+            images=np.arange(count) + self.queries,
+            classes=np.repeat(np.arange(CLASSES), EACH),
+            ranks=ranks,
+            r_precision=draw.random(count),
+            map_at_r=draw.random(count),
+            lonely=0,
+            gallery=count,
+        )
+        details = {
+            "machine": {"device": "abacus", "threads": 1, "torch": "2"},
+            "images": {"pack": "digits-8px"},
+            "similarity": "cosine",
+            "utilization": 0.25 + 0.01 * int(words["seed"]) if mixed else None,
+            "alignment": 0.5,
+            "uniformity": -1.25,
+        }
+        save_retrieval(run / "eval" / "retrieval", found, list("abcde"), details)
+
+
+def retrieval_table(folder: Path, seeds: str = "[0]") -> Table:
+    path = folder / "mixed.yaml"
+    path.write_text(RETRIEVAL_FILE.format(seeds=seeds))
+    return Table.read(path)
+
+
+def found_by(table: Table, output: Path, row: str, seed: int) -> Retrieval:
+    (cell,) = [cell for cell in table.cells if (cell.row, cell.seed) == (row, seed)]
+    (result,) = cell.folder(output).glob("*/eval/retrieval/result.json")
+    return read_retrieval(result.parent).retrieval
+
+
+def percent(values: list[float], factor: float) -> str:
+    half = factor * statistics.stdev(values) / math.sqrt(len(values))
+    return f"{100 * statistics.mean(values):.2f} +- {100 * half:.2f}"
+
+
+def test_rows_of_retrieval_are_paired_by_query_with_the_loss_of_their_name(tmp_path: Path) -> None:
+    table = retrieval_table(tmp_path)
+    fill(table, tmp_path, RetrievalLaboratory())
+    page = report(table, tmp_path)
+    header = "| row | R@1, % | difference, points | MAP@R, % | utilization | alignment | uniformity | seeds |"
+    assert header in page
+    rows = cells_of(page, "retrieval")
+    for loss in ("soft", "hard"):
+        clean, mixed = (found_by(table, tmp_path, row, 0) for row in (loss, f"{loss}+mixed"))
+        # Recall@1 is known from the ranks, whichever K were asked for.
+        right = [[float(rank == 1) for rank in found.ranks] for found in (clean, mixed)]
+        maps = [percent(found.map_at_r.tolist(), 1.96) for found in (clean, mixed)]
+        assert rows[loss] == [percent(right[0], 1.96), "", maps[0], "", "0.5000", "-1.2500", "0", "12"]
+        difference = percent([b - a for a, b in zip(*right, strict=True)], 1.96)
+        assert rows[f"{loss}+mixed"][:4] == [
+            percent(right[1], 1.96),
+            f"{difference} to {loss}",
+            maps[1],
+            "0.2500",
+        ]
+    assert "40 queries among 40 images by cosine, sha256" in page
+    assert "over queries, of one seed (differences paired)" in page
+
+
+def test_seeds_of_retrieval_have_student_intervals(tmp_path: Path) -> None:
+    table = retrieval_table(tmp_path, "[0, 1, 2]")
+    fill(table, tmp_path, RetrievalLaboratory())
+    row = cells_of(report(table, tmp_path), "retrieval")["hard+mixed"]
+    recalls = {
+        name: [float((found_by(table, tmp_path, name, seed).ranks == 1).mean()) for seed in range(3)]
+        for name in ("hard", "hard+mixed")
+    }
+    student = 4.302653
+    differences = [b - a for a, b in zip(recalls["hard"], recalls["hard+mixed"], strict=True)]
+    assert row[:2] == [percent(recalls["hard+mixed"], student), f"{percent(differences, student)} to hard"]
+    assert row[3:] == ["0.2600", "0.5000", "-1.2500", "0, 1, 2", "12"]
+
+
+def test_other_queries_are_not_compared(tmp_path: Path) -> None:
+    table, run = retrieval_table(tmp_path), RetrievalLaboratory(stop_at=3)
+    with pytest.raises(InputError, match="stopped"):
+        fill(table, tmp_path, run)
+    other = RetrievalLaboratory()
+    other.queries = 1
+    fill(table, tmp_path, other)
+    with pytest.raises(InputError, match="different queries"):
+        report(table, tmp_path)
+
+
+def test_a_table_of_retrieval_that_was_not_run_yet(tmp_path: Path) -> None:
+    rows = cells_of(report(retrieval_table(tmp_path), tmp_path), "retrieval")
+    assert rows["soft+mixed"] == ["not run yet", *[""] * 7]
+
+
 # --- the file and the verb --------------------------------------------------------------------------
 
 
@@ -272,6 +396,8 @@ def test_different_testbeds_are_not_compared(tmp_path: Path) -> None:
         ("baseline: plain", "baseline: plane", "the baseline plane is not a row"),
         ("cost: nothing", "", "cost"),
         ("    train: [data=glyphs, steps=7]\n", "", "train"),
+        ("baseline: plain", "baseline: {plane: plain}", "the baseline plane is not a row"),
+        ("baseline: plain", "baseline: {plain: plane}", "the baseline plane is not a row"),
         ("settings:", "setting:", "settings"),
         ("rows:", "rows: [1", "cannot be read"),
     ],
@@ -387,3 +513,37 @@ rows:
         assert difference == pytest.approx(means[1] - means[0], abs=0.011)
     fill(table, Path("runs"), run)
     assert len(calls) == 6
+
+
+def test_a_small_table_of_retrieval_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEWSHOT_DATA", str(tmp_path / "data"))
+    path = tmp_path / "tiny.yaml"
+    path.write_text(
+        """
+title: Tiny
+cost: seconds
+seeds: [0]
+baseline: {contrastive+embedding: contrastive}
+settings:
+  glyphs:
+    train: [recipe=retrieval, backbone.width=8, steps=5, validation.every=0, precision=float32,
+            data.images_per_class=4, data.size=16]
+    evaluate: {retrieval: [evaluation=retrieval, evaluation.clustering=false]}
+rows:
+  contrastive: [loss=contrastive]
+  contrastive+embedding: [loss=contrastive, mixup=embedding]
+"""
+    )
+    table = Table.read(path)
+
+    def run(name: str, words: Sequence[str]) -> None:
+        assert {"train": train, "eval": eval_}[name].run(list(words)) == 0
+
+    monkeypatch.chdir(tmp_path)
+    fill(table, Path("runs"), run, ["threads=1"])
+    rows = cells_of(report(table, Path("runs")), "retrieval")
+    clean, mixed = (float(rows[row][0].split(" +- ")[0]) for row in ("contrastive", "contrastive+embedding"))
+    difference = rows["contrastive+embedding"][1]
+    assert 0 < clean < 100
+    assert float(difference.split(" +- ")[0]) == pytest.approx(mixed - clean, abs=0.011)
+    assert all(float(rows["contrastive"][column]) for column in (3, 4, 5))

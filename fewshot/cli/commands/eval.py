@@ -16,15 +16,18 @@ from fewshot.cli.schema import EvalSchema
 
 PROGRAM = Program(
     name="eval",
-    summary="Embeds the images of unseen classes once and classifies thousands of episodes; prints the mean\n"
-    "accuracy with its 95% interval. Without arguments: the newest completed run on its own test classes.",
+    summary="Embeds the images of unseen classes once, then classifies thousands of episodes, or lets each\n"
+    "image search the others (evaluation=retrieval); prints means with their 95% intervals. Without\n"
+    "arguments: the newest completed few-shot run on its own test classes.",
     schema=EvalSchema,
     recipe="fewshot.recipes.evaluate.evaluate",
     examples=(
-        ("", "the newest completed run"),
+        ("", "the newest completed few-shot run"),
         ("run=runs/RUN shots=1", "a run by name, 1-shot"),
         ("shots=5 data=cub", "the newest run on another data set's test classes"),
         ("shots=[1,5,10]", "a shot curve in one pass"),
+        ("evaluation=retrieval", "the newest retrieval run: Recall@K, MAP@R, NMI and others"),
+        ("evaluation=retrieval evaluation.recall_at=[1,10,100]", "other K"),
     ),
 )
 

@@ -24,7 +24,8 @@ def run(words: Sequence[str]) -> int:
     if not words or "=" in words[0]:
         raise InputError("table: needs the name of a table: python -m fewshot table NAME")
     from fewshot.cli.conf_folder import conf_path
-    from fewshot.recipes.table import Table, fill, report
+    from fewshot.recipes.table import Table, fill
+    from fewshot.recipes.table_report import report
 
     name, *settings = words
     options = dict(word.split("=", 1) for word in settings if word.startswith(("output=", "report=")))

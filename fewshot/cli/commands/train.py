@@ -25,6 +25,7 @@ PROGRAM = Program(
         ("", "the default, in minutes on a CPU"),
         ("loss=icnn data=miniimagenet", "another loss on real images"),
         ("loss=icnn loss.k=8 shots=1 sampler.ways=20", "options of a part; train 20-way, test 5-way 1-shot"),
+        ("recipe=retrieval loss=proxy_anchor mixup=feature data=cub", "retrieval, with Metrix mixup"),
         ("-m loss=icnn,prototypical seed=0,1,2", "six runs"),
         ("resume=runs/RUN", "go on with a run that was stopped"),
     ),

@@ -1,0 +1,106 @@
+"""Few-shot classification of unseen classes: thousands of episodes on embeddings made once."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from fewshot.config import instantiate
+from fewshot.data.source import Source
+from fewshot.errors import InputError
+from fewshot.evaluation.accuracy import shot_curve
+from fewshot.evaluation.classifiers.cl2n import CL2N
+from fewshot.evaluation.classifiers.classifier import Classifier
+from fewshot.evaluation.result_files import save_result
+from fewshot.progress import Progress
+from fewshot.recipes.model import Model
+from fewshot.recipes.subject import Subject
+from fewshot.sampling.class_table import ClassTable
+from fewshot.sampling.testbed import draw_testbed
+
+
+@dataclass(frozen=True)
+class FewShotEvaluation:
+    """Accuracy on a testbed, as `ways`, `shots`, `queries`, `episodes` and `classifier` say."""
+
+    def __call__(self, config: DictConfig) -> Path:
+        """Evaluate, print the summary and save the result.
+
+        Returns:
+            the path of result.json; episodes.npz lies beside it.
+
+        Raises:
+            InputError: anything the user can mend.
+        """
+        began = time.monotonic()
+        shots = sorted({config.shots} if isinstance(config.shots, int) else set(config.shots))
+        if not shots or shots[0] < 1:
+            raise InputError(f"shots={config.shots} must be a number from 1 on, or a list of such")
+        subject = Subject.open(config, "few_shot")
+        image_set = subject.image_set
+        testbed = draw_testbed(
+            ClassTable.of(image_set, subject.classes),
+            config.part,
+            ways=config.ways,
+            shots=max(shots),
+            queries=config.queries,
+            episodes=config.episodes,
+            seed=config.seed,
+        )
+        classifier = with_mean(instantiate(config.classifier), subject.model)
+        embeddings = subject.embed(np.unique(testbed.images), config.part)
+        embedded = time.monotonic()
+        with Progress(f"classifying with {config.choices.classifier}", len(testbed), "episodes") as progress:
+            curve = shot_curve(embeddings, testbed, classifier, shots, progress=progress.advance)
+        ended = time.monotonic()
+
+        details: dict[str, Any] = {
+            **subject.details(),
+            "classifier": str(config.choices.classifier),
+            "seconds": {"embedding": embedded - began, "episodes": ended - embedded},
+        }
+        folder = subject.path.parent / "eval" / result_name(config, subject.source, shots)
+        saved = save_result(folder, curve, testbed, image_set.class_names, details)
+
+        print(subject.heading())
+        print(
+            f"testbed    {config.ways}-way, {config.queries} queries a class, {len(testbed):,} episodes, "
+            f"seed {config.seed}, sha256 {testbed.sha256[:12]}"
+        )
+        print(f"classifier {config.choices.classifier}")
+        for count in shots:
+            interval = curve[count].interval
+            accuracy = f"{100 * interval.mean:.2f} +- {100 * interval.half_width:.2f} %"
+            print(f"{f'{count}-shot':<10} {accuracy}  (95% over episodes)")
+        per_class = sorted((share, number) for number, share in curve[shots[-1]].per_class().items())
+        hardest, easiest = (
+            f"{100 * share:.1f} % {image_set.class_names[n]}" for share, n in (per_class[0], per_class[-1])
+        )
+        print(f"classes    {hardest} (hardest) to {easiest}, {shots[-1]}-shot; all in the file")
+        spent = f"{embedded - began:.1f} s to load and embed, {ended - embedded:.1f} s for the episodes"
+        print(f"time       {spent}")
+        print(f"saved      {saved}")
+        return saved
+
+
+def with_mean(classifier: Classifier, model: Model) -> Classifier:
+    """CL2N with the model's own training mean; any other classifier as it is."""
+    return replace(classifier, mean=model.train_mean) if isinstance(classifier, CL2N) else classifier
+
+
+def result_name(config: DictConfig, source: Source, shots: list[int]) -> str:
+    """Folder of a result: the same settings give the same name, and the same result."""
+    parts = [
+        f"{source.name}-{source.split}-{config.part}",
+        f"{config.ways}w{'-'.join(map(str, shots))}s{config.queries}q",
+        str(config.choices.classifier),
+        f"{config.episodes}e",
+        f"seed{config.seed}",
+    ]
+    return re.sub(r"[^\w.=-]+", "-", "_".join(parts))

@@ -1,0 +1,8 @@
+"""The loops that these tests compare with stand beside the tests of the losses."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "losses"))

@@ -1,0 +1,399 @@
+"""Mixing within a network against running it, or what follows the mixed map, on every mixture by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fewshot.errors import InputError
+from fewshot.losses import (
+    ICNN,
+    Contrastive,
+    CosinePrototypicalCrossEntropy,
+    CrossBatchMemory,
+    CrossEntropy,
+    MultiSimilarity,
+    NormalizedSoftmax,
+    NPair,
+    PrototypicalCrossEntropy,
+    ProxyAnchor,
+)
+from fewshot.losses.pair_loss import relation_by_label
+from fewshot.losses.similarity import similarities
+from fewshot.mixup.examples import MixedVectors
+from fewshot.mixup.metrix import Metrix
+from fewshot.mixup.mixed_loss import candidates, loss_of_anchors, loss_of_mixed_anchors
+from fewshot.mixup.partners import all_partners, hardest_partners
+from fewshot.mixup.pooled_maps import mixed_pool
+from fewshot.models.conv4 import Conv4
+from fewshot.models.embedder import Embedder
+from fewshot.models.heads import LinearHead, NoHead
+from fewshot.models.pooling import POOLINGS
+from fewshot.objectives.episodic import Episodic
+from fewshot.objectives.mixed import Mixed
+from fewshot.objectives.mixed_episodic import MixedEpisodic
+from fewshot.randomness import generator
+from fewshot.sampling.feed import Batch
+
+SIZE = 20
+LABELS = torch.tensor([0, 0, 1, 1, 2, 2, 2])
+
+
+def embedder(pool: str = "average_max", head: bool = True) -> Embedder:
+    """A small network in float64, its BatchNorm at rest so that images do not depend on each other."""
+    torch.manual_seed(0)
+    backbone = Conv4(in_channels=1, width=6, depth=2, pool=pool)
+    made = Embedder(
+        backbone,
+        lambda features: LinearHead(features, dim=5) if head else NoHead(features),
+        mean=[0.1],
+        std=[0.3],
+        size=SIZE,
+        channels=1,
+    )
+    return made.double().eval()
+
+
+def images(count: int, stream: str = "mixing") -> Tensor:
+    draw = generator(0, f"test {stream}", count)
+    return torch.rand(count, 1, SIZE, SIZE, generator=draw, dtype=torch.float64)
+
+
+def batch(largest: int | None = 3) -> Batch:
+    return Batch(images(len(LABELS)), LABELS, largest_class=largest)
+
+
+def draws(step: int = 0) -> torch.Generator:
+    return generator(0, "test objective", step)
+
+
+def mixed_vectors(
+    network: Embedder, pictures: Tensor, where: str, stage: str | None, lam: Tensor | float
+) -> Tensor:
+    """[n, n, dim], the embedding of each mixture of two images, one pass of the network for each of them."""
+    n = len(pictures)
+    rows = []
+    for lead in range(n):
+        row = []
+        for q in range(n):
+            share = lam[lead, q] if isinstance(lam, Tensor) else lam
+            first, second = pictures[lead : lead + 1], pictures[q : q + 1]
+            if where == "input":
+                row.append(network(share * first + (1 - share) * second))
+            elif where == "feature":
+                name = stage or network.stage_names[-1]
+                mixed = share * network.up_to(first, name) + (1 - share) * network.up_to(second, name)
+                row.append(network.from_stage(mixed, name))
+            else:
+                a, b = (nn.functional.normalize(network(x), dim=1) for x in (first, second))
+                row.append(share * a + (1 - share) * b)
+        rows.append(torch.cat(row))
+    return torch.stack(rows)
+
+
+# -------------------------------------------------------------------------------- pooling
+
+
+@pytest.mark.parametrize("pool", POOLINGS)
+@pytest.mark.parametrize("each_pair", [False, True])
+@pytest.mark.parametrize("count", [None, 2])
+def test_pooled_mixtures(pool: str, each_pair: bool, count: int | None) -> None:
+    maps = torch.randn(4, 3, 2, 3, generator=generator(0, "test maps", 0), dtype=torch.float64)
+    candidate = ~torch.eye(4, dtype=torch.bool)
+    similar = torch.rand(4, 4, generator=generator(0, "test maps", 1), dtype=torch.float64)
+    partners = all_partners(candidate) if count is None else hardest_partners(similar, candidate, count)
+    draw = generator(0, "test maps", 2)
+    lam = torch.rand(4, partners.count, generator=draw, dtype=torch.float64) if each_pair else 0.3
+    for rows in (slice(0, 4), slice(1, 3)):
+        found = mixed_pool(maps, pool, partners, lam, rows)
+        for i, lead in enumerate(range(rows.start, rows.stop)):
+            for k in range(partners.count):
+                q = k if partners.index is None else int(partners.index[lead, k])
+                share = lam[lead, k] if isinstance(lam, Tensor) else lam
+                mixed = share * maps[lead] + (1 - share) * maps[q]
+                assert torch.allclose(found[i, k], POOLINGS[pool](mixed[None])[0], rtol=1e-12)
+    maps.requires_grad_()
+    assert torch.autograd.gradcheck(lambda m: mixed_pool(m, pool, partners, lam, slice(1, 3)), maps)
+
+
+# ------------------------------------------------------------------------------ objectives
+
+
+@pytest.mark.parametrize("pool", POOLINGS)
+@pytest.mark.parametrize("where", ["embedding", "feature"])
+@pytest.mark.parametrize("pairs", ["positive_negative", "anchor_negative"])
+@pytest.mark.parametrize("draw", ["batch", "pair"])
+def test_all_pairs_without_a_further_pass(pool: str, where: str, pairs: str, draw: str) -> None:
+    network, loss = embedder(pool), MultiSimilarity()
+    metrix = Metrix(where=where, pairs=pairs, draw=draw)  # type: ignore[arg-type]
+    found, logs = Mixed(network, loss, metrix)(batch(), draws())
+    lam = metrix.plan(draws()).lam((7, 7), torch.device("cpu"))
+    vectors = mixed_vectors(network, batch().images, where, None, lam)
+    relation = relation_by_label(LABELS, LABELS, torch.arange(7))
+    leads = relation.positive if pairs == "positive_negative" else torch.eye(7, dtype=torch.bool)
+    partners = all_partners(candidates(pairs, LABELS))  # type: ignore[arg-type]
+    clean = network(batch().images)
+    explicit = MixedVectors(clean, lambda rows: vectors[rows], "cosine", partners, lam, 1)
+    mixed = loss_of_anchors(loss.form, explicit, relation, leads, pairs, (7, 7))  # type: ignore[arg-type]
+    assert logs["clean"].item() == pytest.approx(loss(clean, LABELS).item(), rel=1e-9)
+    assert logs["mixed"].item() == pytest.approx(mixed.item(), rel=1e-6)
+    assert found.item() == pytest.approx((logs["clean"] + 0.4 * logs["mixed"]).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize(("where", "stage"), [("input", None), ("feature", "block1")])
+@pytest.mark.parametrize("draw", ["batch", "pair"])
+def test_the_hardest_pairs_run_through_the_network(where: str, stage: str | None, draw: str) -> None:
+    network, loss = embedder(), MultiSimilarity()
+    metrix = Metrix(where=where, stage=stage, pairs="anchor_negative", hardest=2, draw=draw)  # type: ignore[arg-type]
+    _, logs = Mixed(network, loss, metrix)(batch(), draws())
+    clean = network(batch().images).detach()
+    lam = metrix.plan(draws()).lam((7, 2), torch.device("cpu"))
+    total = 0.0
+    for a in range(7):
+        negatives = [j for j in range(7) if LABELS[j] != LABELS[a]]
+        similar = similarities(clean, clean, "cosine")[a]
+        hardest = sorted(negatives, key=lambda j: -float(similar[j]))[:2]
+        sums = [0.0, 0.0]
+        for place, q in enumerate(hardest):
+            share = float(lam[a, place]) if isinstance(lam, Tensor) else lam
+            vector = mixed_vectors(network, batch().images[[a, q]], where, stage, share)[0, 1:]
+            s = similarities(clean[a : a + 1], vector, "cosine").squeeze()
+            sums[0] += float(share * torch.exp(-18 * (s - 0.77)))
+            sums[1] += float((1 - share) * torch.exp(75 * (s - 0.77)))
+        total += float(torch.tensor(1 + sums[0]).log() / 18 + torch.tensor(1 + sums[1]).log() / 75) / 7
+    assert logs["mixed"].item() == pytest.approx(total, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("where", "stage", "forwards"),
+    [
+        ("embedding", None, [7]),
+        ("feature", None, [7]),
+        ("feature", "block2", [7]),
+        ("feature", "block1", [7]),
+        ("input", None, [7, 21]),
+    ],
+)
+def test_passes_through_the_backbone(where: str, stage: str | None, forwards: Sequence[int]) -> None:
+    network = embedder()
+    seen: dict[str, list[int]] = {}
+    for name, module in network.backbone.stages.named_children():
+        module.register_forward_hook(lambda _m, x, _y, name=name: seen.setdefault(name, []).append(len(x[0])))
+    Mixed(network, Contrastive(), Metrix(where=where, stage=stage))(batch(), draws())  # type: ignore[arg-type]
+    assert seen["block1"] == list(forwards)
+    assert seen["block2"] == ([7, 21] if stage == "block1" else list(forwards))
+
+
+def test_proxies_meet_every_mixed_example() -> None:
+    network = embedder()
+    loss = NormalizedSoftmax(3, 5).double()
+    metrix = Metrix(where="feature", limit=2)
+    _, logs = Mixed(network, loss, metrix)(batch(), draws())
+    clean = network(batch().images)
+    candidate = candidates("anchor_negative", LABELS)
+    partners = hardest_partners(similarities(clean, clean, "cosine"), candidate, 2)
+    lam = metrix.plan(draws()).lam((7, 2), torch.device("cpu"))
+    assert isinstance(lam, float) and partners.index is not None
+    whole = mixed_vectors(network, batch().images, "feature", None, lam)
+    chosen = whole.gather(1, partners.index[..., None].expand(-1, -1, 5))
+    explicit = MixedVectors(loss.weight, lambda rows: chosen[rows], "cosine", partners, lam, 1)
+    wanted = loss_of_mixed_anchors(loss.form, explicit, LABELS, 3, lambda s: s)
+    assert logs["mixed"].item() == pytest.approx(wanted.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("largest", [3, None])
+def test_the_largest_class_is_known_or_counted(largest: int | None) -> None:
+    for loss in (Contrastive(), ProxyAnchor(3, 5).double()):
+        objective = Mixed(embedder(), loss, Metrix(where="embedding", pairs="positive_negative"))
+        assert objective(batch(largest), draws())[0].item() == objective(batch(3), draws())[0].item()
+
+
+def test_random_places_are_all_drawn_and_depend_on_the_step_alone() -> None:
+    objective = Mixed(embedder(), Contrastive(), Metrix(where="random"))
+    places = {objective.mixup.plan(draws(step)).where for step in range(40)}
+    assert places == {"input", "feature", "embedding"}
+    assert torch.equal(objective(batch(), draws(3))[0], objective(batch(), draws(3))[0])
+    assert not torch.equal(objective(batch(), draws(3))[0], objective(batch(), draws(4))[0])
+
+
+def test_alternation_and_lam() -> None:
+    metrix = Metrix(alpha=2.0)
+    plans = [metrix.plan(draws(step)) for step in range(2000)]
+    share = sum(plan.alternate == "anchor_negative" for plan in plans) / 2000
+    assert 0.46 < share < 0.54
+    drawn = torch.tensor([plan.lam((1, 1), torch.device("cpu")) for plan in plans])
+    # Beta(2, 2): mean 1/2, variance 1/20.
+    assert drawn.mean().item() == pytest.approx(0.5, abs=0.02)
+    assert drawn.var().item() == pytest.approx(0.05, abs=0.005)
+    each = Metrix(draw="pair").plan(draws()).lam((50, 50), torch.device("cpu"))
+    assert isinstance(each, Tensor) and len(each.unique()) > 2400
+
+
+def test_a_memory_takes_part_in_the_clean_term_alone() -> None:
+    network = embedder()
+    memory = CrossBatchMemory(Contrastive(), 5, size=9).double()
+    objective = Mixed(network, memory, Metrix(where="embedding"))
+    first, second = (objective(batch(), draws())[1] for _ in range(2))
+    assert torch.equal(first["mixed"], second["mixed"])
+    assert second["clean"] != first["clean"]
+
+
+# -------------------------------------------------------------------------------- episodes
+
+
+def episode(ways: int = 3, shots: int = 2, queries: int = 2, episodes: int = 2) -> Batch:
+    count = episodes * ways * (shots + queries)
+    labels = torch.arange(episodes * ways).repeat_interleave(shots + queries) % ways
+    return Batch(images(count), labels, (episodes, ways, shots, queries))
+
+
+def log_softmax(logits: Tensor, weights: Tensor) -> Tensor:
+    """-log(A / (A + B)), A and B the sums of exp weighted by y and 1 - y."""
+    values = logits.exp()
+    a, b = (weights * values).sum(), ((1 - weights) * values).sum()
+    return -(a / (a + b)).log()
+
+
+@pytest.mark.parametrize(
+    "loss", [PrototypicalCrossEntropy(temperature=2.0), CosinePrototypicalCrossEntropy().double()]
+)
+@pytest.mark.parametrize("where", ["embedding", "feature"])
+@pytest.mark.parametrize("pool", ["average_max", "flatten"])
+def test_mixed_queries_meet_the_prototypes(loss: nn.Module, where: str, pool: str) -> None:
+    network = embedder(pool)
+    metrix = Metrix(where=where, episode="queries")  # type: ignore[arg-type]
+    total, logs = MixedEpisodic(network, loss, metrix)(episode(), draws())
+    plan = metrix.plan(draws())
+    pictures = episode().images.view(2, 3, 4, 1, SIZE, SIZE)
+    terms = []
+    for e in range(2):
+        lam = plan.lam((6, 6), torch.device("cpu"))
+        assert isinstance(lam, float)
+        prototypes = torch.stack([network(pictures[e, n, :2]).mean(0) for n in range(3)])
+        queries = [(n, network(p[None])[0], p) for n in range(3) for p in pictures[e, n, 2:]]
+        for n, z, p in queries:
+            for m, z2, p2 in queries:
+                if n == m:
+                    continue
+                if where == "feature":
+                    maps = [network.up_to(x[None], "block2") for x in (p, p2)]
+                    v = network.from_stage(lam * maps[0] + (1 - lam) * maps[1], "block2")[0]
+                elif loss.similarity == "cosine":
+                    v = lam * nn.functional.normalize(z, dim=0) + (1 - lam) * nn.functional.normalize(
+                        z2, dim=0
+                    )
+                else:
+                    v = lam * z + (1 - lam) * z2
+                logits = (
+                    10 * nn.functional.cosine_similarity(v[None], prototypes)
+                    if loss.similarity == "cosine"
+                    else -(v - prototypes).square().sum(1) / 2.0
+                )
+                weights = torch.zeros(3, dtype=torch.float64)
+                weights[n], weights[m] = lam, 1 - lam
+                terms.append(log_softmax(logits, weights))
+    assert logs["mixed_queries"].item() == pytest.approx(torch.stack(terms).mean().item(), rel=1e-6)
+    clean, clean_logs = Episodic(network, loss)(episode())
+    assert logs["clean"].item() == pytest.approx(clean.item(), rel=1e-6)
+    assert logs["accuracy"] == clean_logs["accuracy"]
+    assert total.item() == pytest.approx((logs["clean"] + 0.4 * logs["mixed_queries"]).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("where", ["embedding", "feature", "input"])
+@pytest.mark.parametrize("pool", ["average_max", "average"])
+def test_queries_meet_mixed_prototypes(where: str, pool: str) -> None:
+    network, loss = embedder(pool), PrototypicalCrossEntropy(temperature=2.0)
+    metrix = Metrix(where=where, episode="supports")  # type: ignore[arg-type]
+    total, logs = MixedEpisodic(network, loss, metrix)(episode(), draws())
+    plan = metrix.plan(draws())
+    pictures = episode().images.view(2, 3, 4, 1, SIZE, SIZE)
+    terms = []
+    for e in range(2):
+        lam = plan.lam((3, 3), torch.device("cpu"))
+        assert isinstance(lam, float)
+        for n in range(3):
+            prototypes = []
+            for m in range(3):
+                if m == n:
+                    continue
+                mixtures = []
+                for first, second in zip(pictures[e, n, :2], pictures[e, m, :2], strict=True):
+                    pair = (first[None], second[None])
+                    if where == "input":
+                        mixtures.append(network(lam * pair[0] + (1 - lam) * pair[1]))
+                    elif where == "feature":
+                        a, b = (network.up_to(x, "block2") for x in pair)
+                        mixtures.append(network.from_stage(lam * a + (1 - lam) * b, "block2"))
+                    else:
+                        mixtures.append(lam * network(pair[0]) + (1 - lam) * network(pair[1]))
+                prototypes.append(torch.cat(mixtures).mean(0))
+            for q in pictures[e, n, 2:]:
+                z = network(q[None])[0]
+                logits = torch.stack([-(z - c).square().sum() / 2.0 for c in prototypes])
+                terms.append(log_softmax(logits, torch.full((2,), lam, dtype=torch.float64)))
+    assert logs["mixed_supports"].item() == pytest.approx(torch.stack(terms).mean().item(), rel=1e-6)
+    assert total.item() == pytest.approx((logs["clean"] + 0.4 * logs["mixed_supports"]).item(), rel=1e-12)
+
+
+def test_both_is_the_mean_of_the_two() -> None:
+    objective = MixedEpisodic(
+        embedder(), PrototypicalCrossEntropy(), Metrix(where="embedding", episode="both")
+    )
+    total, logs = objective(episode(), draws())
+    mixed = (logs["mixed_queries"] + logs["mixed_supports"]) / 2
+    assert total.item() == pytest.approx((logs["clean"] + 0.4 * mixed).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["queries", "supports", "both"])
+@pytest.mark.parametrize("where", ["input", "feature", "embedding"])
+def test_gradients_reach_the_network(kind: str, where: str) -> None:
+    network = embedder()
+    loss, _ = MixedEpisodic(network, PrototypicalCrossEntropy(), Metrix(where=where, episode=kind))(  # type: ignore[arg-type]
+        episode(), draws()
+    )
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+# -------------------------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(
+    ("loss", "options", "message"),
+    [
+        (CrossEntropy(3, 5), {}, "not of the generic form.*binomial_deviance.*contrastive.*soft_triple"),
+        (NPair(), {"pairs": "negative_negative"}, "takes the logarithm"),
+        (ProxyAnchor(3, 5), {"pairs": "anchor_negative"}, "are proxies"),
+        (NormalizedSoftmax(3, 5), {"pairs": "negative_negative"}, "are anchors"),
+        (Contrastive(), {"stage": "blok1"}, "did you mean 'block1'"),
+    ],
+)
+def test_what_cannot_be_mixed(loss: nn.Module, options: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        Mixed(embedder(), loss, Metrix(**options))  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_episodes_that_cannot_be_mixed() -> None:
+    with pytest.raises(InputError, match="not of the generic form"):
+        MixedEpisodic(embedder(), ICNN(), Metrix())
+    with pytest.raises(InputError, match="leave it at alternate"):
+        MixedEpisodic(embedder(), PrototypicalCrossEntropy(), Metrix(pairs="anchor_negative"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": 0.0}, "mixup.alpha=0.0"),
+        ({"weight": float("nan")}, "mixup.weight=nan"),
+        ({"hardest": 0}, "mixup.hardest=0"),
+        ({"limit": -1}, "mixup.limit=-1"),
+        ({"where": "input", "stage": "block1"}, "mixup.stage=block1"),
+    ],
+)
+def test_senseless_values(options: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Metrix(**options)  # type: ignore[arg-type]

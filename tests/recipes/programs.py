@@ -1,0 +1,51 @@
+"""train.py and eval.py as tests start them, in this process, and what they look at afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from fewshot.cli.commands import eval as eval_
+from fewshot.cli.commands import train
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def program(name: str, *words: str, cwd: Path, check: bool = True) -> Done:
+    """Run train.py or eval.py in this process, as its script does, in folder `cwd`."""
+    out, err = io.StringIO(), io.StringIO()
+    run = {"train.py": train.run, "eval.py": eval_.run}[name]
+    before = Path.cwd()
+    os.chdir(cwd)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = run(words)
+    finally:
+        os.chdir(before)
+    if check:
+        assert status == 0, err.getvalue()
+    return Done(status, out.getvalue(), err.getvalue())
+
+
+def only_run(folder: Path) -> Path:
+    (run,) = [path for path in folder.iterdir() if path.is_dir()]
+    return run
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a if k != "seconds")
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
