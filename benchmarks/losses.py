@@ -1,9 +1,10 @@
 """Times every batch loss against pytorch-metric-learning: forward and backward, one thread, medians.
 
-    python benchmarks/losses.py [--repeats 15] [--only nt_xent triplet]
+    python benchmarks/losses.py [--repeats 31] [--only nt_xent triplet]
 
 A batch of 256 embeddings of 512 dimensions, 64 of 100 classes with 4 images each. Ours and the peer's calls
-take turns, so that both see the same machine. The difference is that of the two values on this batch,
+take turns, so that both see the same machine; times are processor time, which other jobs of the machine
+hardly change. The difference is that of the two values on this batch,
 relative to the peer's; it is left out where the definitions differ or negatives are drawn at random. The peer
 is no dependency of this project: `pip install pytorch-metric-learning` adds its columns.
 """
@@ -15,11 +16,9 @@ import datetime
 import importlib
 import importlib.metadata
 import math
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 from fewshot import losses
 from fewshot.losses.distances import unit
 from fewshot.randomness import generator
+from fewshot.training.device import set_up
 
 IMAGES, DIM, CLASSES, PER_CLASS = 256, 512, 100, 4
 SECONDS_A_ROW = 20.0
@@ -178,12 +178,12 @@ def batch() -> tuple[Tensor, Tensor]:
 
 
 def run(loss: Loss, embeddings: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Milliseconds of forward and backward, and the value."""
+    """Milliseconds of processor time of forward and backward, and the value."""
     embeddings = embeddings.clone().requires_grad_()
-    begin = time.perf_counter()
+    begin = time.process_time()
     value = loss(embeddings, labels)
     value.backward()  # type: ignore[no-untyped-call]
-    return 1e3 * (time.perf_counter() - begin), value.item()
+    return 1e3 * (time.process_time() - begin), value.item()
 
 
 def measure(row: Row, peer: Peer | None, repeats: int) -> str:
@@ -205,27 +205,22 @@ def measure(row: Row, peer: Peer | None, repeats: int) -> str:
     return f"{line}{times[1]:12.2f}{times[1] / times[0]:9.1f}{difference}{len(rounds):9}"
 
 
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=31)
     parser.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="rows whose name begins so")
+    parser.add_argument("--quick", action="store_true", help="three rounds of two losses: does it run?")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    if arguments.quick:
+        arguments.repeats, arguments.only = 3, ["n_pair", "normalized_softmax"]
+    machine = set_up("cpu", "float32", 1)
     try:
         peer = Peer()
         print(f"pytorch-metric-learning {peer.version}", end=", ")
     except ImportError:
         peer = None
         print("no pytorch-metric-learning to compare with (pip install pytorch-metric-learning)", end=", ")
-    print(f"torch {torch.__version__}, {processor()}, 1 thread, {datetime.date.today()}")
+    print(f"torch {torch.__version__}, {machine.describe()['device']}, 1 thread, {datetime.date.today()}")
     print(f"{IMAGES} embeddings of {DIM} dimensions, {PER_CLASS} a class; forward + backward, median ms\n")
     print(
         f"{'loss':28}{'ours':>10}"

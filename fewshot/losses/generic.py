@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 Reduction = Literal["sum", "mean", "nonzero"]
-_FLOOR = -1e30
-"""The logarithm of a weight of 0: as good as -inf, and inf - inf cannot come of it."""
+_NOTHING = 1e-30
+"""A share of a sum that is as good as 0."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,10 @@ class Half:
         Returns:
             [...].
         """
-        values = self.rho(similarities)
+        return self.total(self.rho(similarities), weights)
+
+    def total(self, values: Tensor, weights: Tensor) -> Tensor:
+        """As `accumulate`, of the values [..., n] of rho."""
         return (weights * values).sum(-1) if self.sigma == "sum" else log_sum(values, weights)
 
     def combine(self, parts: Tensor, present: Tensor) -> Tensor:
@@ -108,9 +111,11 @@ class Form:
 
         The weights [..., n] carry no gradient; an example that is not there has 0 in both.
         """
+        same = self.positive.rho is self.negative.rho
+        values = self.positive.rho(similarities)
         return Totals(
-            self.positive.accumulate(similarities, positive),
-            self.negative.accumulate(similarities, negative),
+            self.positive.total(values, positive),
+            self.negative.total(values if same else self.negative.rho(similarities), negative),
             self._pairs(self.positive, similarities, positive),
             self._pairs(self.negative, similarities, negative),
         )
@@ -192,6 +197,9 @@ def log_sum(logits: Tensor, weights: Tensor) -> Tensor:
     """
     if not logits.numel():
         return logits.sum(-1).fill_(-math.inf)
+    if logits.shape[-1] == 1:
+        only = logits if weights.dtype == torch.bool else logits + weights.log()
+        return only.masked_fill(weights == 0, -math.inf).squeeze(-1)
     total: Tensor = _LogSum.apply(logits, weights)
     return total
 
@@ -201,15 +209,23 @@ class _LogSum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, weights: Tensor) -> Tensor:
-        absent = ~weights if weights.dtype == torch.bool else weights == 0
-        masked = logits.masked_fill(absent, _FLOOR)
+        hard = weights.dtype == torch.bool
+        floor = torch.finfo(logits.dtype).min
+        masked = torch.where(weights if hard else weights > 0, logits, floor)
         top = masked.amax(-1, keepdim=True)
-        # exp of less underflows, and numbers that underflow take a processor up to 30 times as long.
-        shares = (masked - top).clamp_(min=-80).exp_() * weights
-        total = shares.sum(-1, keepdim=True)
-        empty = total == 0
-        ctx.save_for_backward(shares.div_(total.masked_fill(empty, 1)), empty)
-        return (total.log() + top).squeeze(-1)
+        # exp of numbers that underflow takes a processor up to 30 times as long; softmax is spared that. What
+        # follows is spared it too, since shares too small to count are 0.
+        shares = F.threshold(masked.softmax(-1), _NOTHING, 0, inplace=True)
+        total = top - shares.amax(-1, keepdim=True).log()  # the largest share is 1 / sum_j exp(x_j - top)
+        empty = top == floor
+        if not hard:
+            shares *= weights
+            weight = shares.sum(-1, keepdim=True).masked_fill_(empty, 1)
+            shares /= weight
+            total += weight.log()
+        ctx.save_for_backward(shares, empty)
+        total.masked_fill_(empty, -math.inf)
+        return total.squeeze(-1)
 
     @staticmethod
     @once_differentiable

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from fewshot.losses.one_positive import within_the_batch
 from fewshot.losses.pair_loss import PairLoss, Relation, check_batch
-from fewshot.losses.similarity import Similarity
-from fewshot.losses.softmax_form import softmax_form
+from fewshot.losses.similarity import Similarity, similarities
+from fewshot.losses.softmax_form import cross_entropy, softmax_form
 
 
 class NPair(PairLoss):
@@ -47,9 +47,10 @@ class NPair(PairLoss):
         first = torch.ones_like(order, dtype=torch.bool)
         first[1:] = labels[order[1:]] != labels[order[:-1]]
         second = first[:-1] & ~first[1:]
-        anchor, positive = order[:-1][second], order[1:][second]
-        own = torch.eye(len(anchor), dtype=torch.bool, device=labels.device)
-        return self._loss(embeddings[anchor], embeddings[positive], Relation(own, ~own))
+        pairs = torch.stack([order[:-1][second], order[1:][second]])  # [2, classes]
+        anchors, positives = embeddings[pairs]  # one gather, and one scatter in the backward pass
+        own = torch.arange(len(anchors), device=labels.device)
+        return cross_entropy(similarities(anchors, positives, self.similarity), own)
 
     def relation(self, labels: Tensor, other_labels: Tensor, self_index: Tensor | None) -> Relation:
         relation, rank, count = within_the_batch(self, labels, other_labels, self_index)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from fewshot.losses.arguments import above_zero
 from fewshot.losses.proxy_loss import ProxyLoss, proxies
-from fewshot.losses.softmax_form import softmax_form
+from fewshot.losses.similarity import similarities
+from fewshot.losses.softmax_form import cross_entropy, softmax_form
 
 
 class NormalizedSoftmax(ProxyLoss):
@@ -28,3 +31,7 @@ class NormalizedSoftmax(ProxyLoss):
     ) -> None:
         form = softmax_form(above_zero(temperature=temperature))
         super().__init__(form, classes, proxies(classes, dim, seed), lr_scale)
+        self.temperature = temperature
+
+    def _loss(self, embeddings: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy(similarities(embeddings, weight, self.similarity) / self.temperature, labels)

@@ -90,6 +90,14 @@ EVERY: dict[str, Callable[[], nn.Module]] = {
 
 pairs = pytest.mark.parametrize(("loss", "oracle", "reduce"), PAIRS.values(), ids=PAIRS.keys())
 every = pytest.mark.parametrize("make", EVERY.values(), ids=EVERY.keys())
+
+
+def those(fit: Callable[[Any], bool]) -> pytest.MarkDecorator:
+    """The losses of which something holds."""
+    chosen = {name: make for name, make in EVERY.items() if fit(make())}
+    return pytest.mark.parametrize("make", chosen.values(), ids=chosen.keys())
+
+
 labelled = pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS.keys())
 
 
@@ -291,32 +299,26 @@ def test_gradcheck(make: Callable[[], nn.Module]) -> None:
         assert torch.autograd.gradcheck(of_proxies, parameter.detach().clone().requires_grad_())
 
 
-@every
+@those(lambda loss: not isinstance(loss, InfoNCE | NPair))  # whose pairs are made by the order
 def test_the_order_of_images_does_not_matter(make: Callable[[], nn.Module]) -> None:
     loss = make().double()
-    if isinstance(loss, InfoNCE | NPair):
-        pytest.skip("pairs are made by the order of the images of a class")
     labels = torch.tensor(LABELS["lonely"])
     order = torch.randperm(10, generator=generator(0, "test order", 0))
     whole, shuffled = loss(embeddings(10), labels), loss(embeddings(10)[order], labels[order])
     assert whole.item() == pytest.approx(shuffled.item(), rel=1e-12)
 
 
-@every
+@those(lambda loss: not list(loss.parameters()))  # proxies belong to a class
 def test_the_names_of_classes_do_not_matter(make: Callable[[], nn.Module]) -> None:
     loss = make().double()
-    if list(loss.parameters()):
-        pytest.skip("proxies belong to a class")
     labels = torch.tensor(LABELS["lonely"])
     renamed = torch.tensor([7, 3, 11, 0, 5, 2])[labels]
     assert torch.equal(loss(embeddings(10), labels), loss(embeddings(10), renamed))
 
 
-@every
+@those(lambda loss: loss.similarity == "cosine")
 def test_losses_on_cosines_do_not_see_lengths(make: Callable[[], nn.Module]) -> None:
     loss = make().double()
-    if loss.similarity != "cosine":
-        pytest.skip("its similarity depends on lengths")
     labels = torch.tensor(LABELS["lonely"])
     scaled = embeddings(10) * torch.linspace(0.5, 3, 10, dtype=torch.float64)[:, None]
     assert loss(embeddings(10), labels).item() == pytest.approx(loss(scaled, labels).item(), rel=1e-12)
@@ -349,16 +351,22 @@ def test_degenerate_batches_have_finite_gradients(make: Callable[[], nn.Module],
             assert all(p.grad is None or p.grad.isfinite().all() for p in loss.parameters())
 
 
-@every
+def needs_both(loss: Any) -> bool:
+    """Whether an anchor without positives, or without negatives, contributes 0."""
+    if list(loss.parameters()):
+        return False  # proxies are always there
+    mines = isinstance(loss, MultiSimilarity) and loss.epsilon is not None
+    return mines or "log" in (loss.form.positive.sigma, loss.form.negative.sigma)
+
+
+@those(needs_both)
 @pytest.mark.parametrize("labels", [LABELS["one class"], LABELS["one image a class"]])
 def test_a_side_that_is_empty_is_0(make: Callable[[], nn.Module], labels: list[int]) -> None:
-    loss = make()
-    if list(loss.parameters()):
-        pytest.skip("proxies are always there")
-    value = loss(embeddings(6), torch.tensor(labels))
-    logarithmic = "log" in (loss.form.positive.sigma, loss.form.negative.sigma)
-    if logarithmic or (isinstance(loss, MultiSimilarity) and loss.epsilon is not None):
-        assert value == 0
+    points = embeddings(6).requires_grad_()
+    value = make()(points, torch.tensor(labels))
+    value.backward()
+    assert value == 0
+    assert points.grad is not None and not points.grad.any()
 
 
 def test_shapes_that_do_not_fit() -> None:
