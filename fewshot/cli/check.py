@@ -23,6 +23,9 @@ from fewshot.suggestion import did_you_mean
 BESIDE_RESUME = ("device", "threads")
 # What makes episodes, which evaluation=few_shot alone has.
 _OF_EPISODES = ("ways", "shots", "queries", "episodes", "classifier")
+# What recipe=retrieval, which chooses by Recall@1, has no use for; and what makes episodes to train on.
+_NOT_OF_RETRIEVAL = ("classifier", "validation.episodes")
+_OF_THE_TASK = ("ways", "shots", "queries")
 # Their files set keys anywhere in the config.
 _GLOBAL_GROUPS = ("experiment", "recipe")
 
@@ -73,6 +76,7 @@ def check(arguments: Arguments, conf: ConfFolder, name: str, schema: type) -> Pr
     _check_resume(arguments)
     _check_length(arguments, seen)
     _check_evaluation(arguments, seen)
+    _check_retrieval(arguments, seen)
     return seen
 
 
@@ -107,6 +111,19 @@ def _check_evaluation(arguments: Arguments, seen: Preview) -> None:
     for override in arguments.overrides:
         if override.key.split(".")[0] in _OF_EPISODES:
             raise InputError(f"{override.word}: evaluation={chosen} has no episodes; leave it out")
+
+
+def _check_retrieval(arguments: Arguments, seen: Preview) -> None:
+    """Likewise in training that draws no episodes, or chooses by none."""
+    if seen.choices.get("recipe") != "retrieval":
+        return
+    for override in arguments.overrides:
+        if override.key.startswith(_NOT_OF_RETRIEVAL):
+            raise InputError(f"{override.word}: recipe=retrieval chooses by Recall@1; leave it out")
+        if override.key in _OF_THE_TASK and seen.choices.get("sampler") != "episodes":
+            raise InputError(
+                f"{override.word}: recipe=retrieval draws episodes with sampler=episodes alone; leave it out"
+            )
 
 
 def _check_removal(override: Override, conf: ConfFolder, schema: type) -> None:

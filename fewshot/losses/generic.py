@@ -111,11 +111,10 @@ class Form:
 
         The weights [..., n] carry no gradient; an example that is not there has 0 in both.
         """
-        same = self.positive.rho is self.negative.rho
         values = self.positive.rho(similarities)
         return Totals(
             self.positive.total(values, positive),
-            self.negative.total(values if same else self.negative.rho(similarities), negative),
+            self.negative.total(values if self.alike else self.negative.rho(similarities), negative),
             self._pairs(self.positive, similarities, positive),
             self._pairs(self.negative, similarities, negative),
         )
@@ -161,6 +160,14 @@ class Form:
                 there = there & (totals.negative_pairs > 0)
             value = value.masked_fill(~there, 0)
         return value.sum() / counted
+
+    @property
+    def alike(self) -> bool:
+        """Whether an example counts alike on both sides but for its weight, as in a cross-entropy.
+
+        With equal weights y on one side and 1 - y on the other the loss is then a constant.
+        """
+        return self.positive.rho is self.negative.rho
 
     @property
     def _logarithmic(self) -> bool:

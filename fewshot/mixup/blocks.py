@@ -13,6 +13,8 @@ BLOCK = 2**22
 """Numbers in one block: 16 MiB in float32."""
 
 
+# torch.compile has no checkpoint of a function that closes over tensors.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def in_blocks(part: Callable[[slice], Totals], leads: int, elements: int, block: int | None = None) -> Totals:
     """`part` of all leads, a block of them at a time, concatenated.
 
@@ -22,7 +24,7 @@ def in_blocks(part: Callable[[slice], Totals], leads: int, elements: int, block:
     Args:
         part: the totals [len(rows), ...] of some leads.
         leads: how many there are.
-        elements: numbers that one lead takes.
+        elements: numbers that one lead takes; where they are more than a block, a block is one lead.
         block: numbers in one block; None: `BLOCK`.
     """
     step = max(1, (block or BLOCK) // max(1, elements))

@@ -24,21 +24,24 @@ class Plan:
         where: what is mixed.
         pairs: of which examples, relative to an anchor; None where the paper's alternation was asked for
             and the loss is to choose (`alternate`).
-        lam: the factor of one draw for the whole batch.
         alternate: the pairs that the alternation gives in this step.
+        alpha: of the Beta distribution.
+        whole: lam of the whole step; None where each pair draws its own.
+        draw: of the lam of pairs.
     """
 
     where: Where
     pairs: PairKind | None
     alternate: PairKind
     alpha: float
-    each_pair: bool
+    whole: float | None
     draw: np.random.Generator
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def lam(self, shape: tuple[int, ...], device: torch.device) -> Tensor | float:
-        """lam ~ Beta(alpha, alpha): one number for the batch, or one for each pair, float32 of `shape`."""
-        if not self.each_pair:
-            return float(self.draw.beta(self.alpha, self.alpha))
+        """lam ~ Beta(alpha, alpha): one number for the step, or one for each pair, float32 of `shape`."""
+        if self.whole is not None:
+            return self.whole
         drawn = self.draw.beta(self.alpha, self.alpha, shape).astype(np.float32)
         return torch.from_numpy(drawn).to(device, non_blocking=True)
 
@@ -57,12 +60,13 @@ class Metrix:
             (the paper's choice). Where anchors are proxies, "alternate" is positive_negative.
         alpha: of the Beta distribution.
         weight: w of the mixed loss.
-        hardest: partners of each example where the network runs on mixed examples (images and
-            earlier stages): its most similar ones. The cost is that many further forwards.
-        limit: the same for the last map and for embeddings; None mixes all pairs, at little cost.
+        hardest: partners of each example, its most similar ones; None: 3 where the network runs on mixed
+            examples (images and earlier stages), at the cost of that many further forwards, and all on the
+            last map and on embeddings, at little cost.
         stage: name of the backbone's stage whose map is mixed; None: the last one, which needs no
             further pass through the backbone.
-        draw: one lam for the "batch", or one for each "pair".
+        draw: one lam for the "batch", or one for each "pair"; None: for the batch, as in the paper, but for
+            each pair where one lam would leave the loss a constant (`Form.alike`).
         episode: what is mixed in episodes: "queries" (against the prototypes), "supports" (of two
             classes, to mixed prototypes that queries are compared with), or "both".
 
@@ -74,10 +78,9 @@ class Metrix:
     pairs: PairKind | Literal["alternate"] = "alternate"
     alpha: float = 2.0
     weight: float = 0.4
-    hardest: int = 3
-    limit: int | None = None
+    hardest: int | None = None
     stage: str | None = None
-    draw: Literal["batch", "pair"] = "batch"
+    draw: Literal["batch", "pair"] | None = None
     episode: Literal["queries", "supports", "both"] = "queries"
 
     def __post_init__(self) -> None:
@@ -85,13 +88,12 @@ class Metrix:
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
                 raise InputError(f"mixup.{name}={value} must be a finite number above 0")
-        for name in ("hardest", "limit"):
-            count = getattr(self, name)
-            if count is not None and count < 1:
-                raise InputError(f"mixup.{name}={count} must be at least 1")
+        if self.hardest is not None and self.hardest < 1:
+            raise InputError(f"mixup.hardest={self.hardest} must be at least 1, or null")
         if self.stage is not None and self.where not in ("feature", "random"):
             raise InputError(f"mixup.stage={self.stage} is a place of feature mixing: use mixup=feature")
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def plan(self, generator: torch.Generator) -> Plan:
         """The draws of a step, a function of the generator's seed alone.
 
@@ -106,6 +108,6 @@ class Metrix:
             pairs=None if self.pairs == "alternate" else self.pairs,
             alternate=alternate,
             alpha=self.alpha,
-            each_pair=self.draw == "pair",
+            whole=None if self.draw == "pair" else float(draw.beta(self.alpha, self.alpha)),
             draw=draw,
         )

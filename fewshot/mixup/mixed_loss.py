@@ -18,12 +18,17 @@ from fewshot.mixup.partners import meetings
 
 
 def candidates(pairs: PairKind, labels: Tensor) -> Tensor:
-    """Which partners a lead can have at all, bool [n, n], a row for each lead of labels int64 [n]."""
+    """Which partners a lead can have by label, bool [n, n], a row for each lead of labels int64 [n]."""
     same = labels[:, None] == labels
     if pairs in ("positive_negative", "anchor_negative"):
         return ~same
     other = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     return same & other if pairs == "positive_positive" else other
+
+
+def partners_of(relation: Relation, pairs: PairKind) -> Tensor:
+    """Which examples are an anchor's partners, bool [anchors, n]."""
+    return relation.positive if pairs == "positive_positive" else relation.negative
 
 
 @full_precision
@@ -55,7 +60,7 @@ def loss_of_anchors(
         block: see `in_blocks`.
     """
     tables = meetings(leads_of, *most)
-    partner_of = relation.positive if pairs == "positive_positive" else relation.negative
+    partner_of = partners_of(relation, pairs)
 
     def part(rows: slice) -> Totals:
         meeting = tables.anchors[rows]
@@ -64,7 +69,7 @@ def loss_of_anchors(
         if mixed.partners.index is not None:
             chosen = mixed.partners.index[rows][:, None].expand(-1, meeting.shape[1], -1)
             there = there.gather(2, chosen)
-        there = there & mixed.partners.allowed[rows][:, None] & tables.met[rows][..., None]
+        there = there & mixed.partners.allowed[rows][:, None]
         return form.accumulate(similarity, *_weights(mixed.lam, rows, there, pairs, similarity.dtype))
 
     leads = len(tables.anchors)
@@ -112,6 +117,31 @@ def loss_of_mixed_anchors(
     totals = in_blocks(part, len(labels), each, block)
     allowed = mixed.partners.allowed
     return form.loss(totals, allowed.sum().clamp(min=1))
+
+
+@full_precision
+def loss_of_mixed_others(form: Form, mixed: MixedExamples, labels: Tensor) -> Tensor:
+    """The loss where an anchor meets all mixtures of two classes (of prototypes, say), 0-d.
+
+    y is lam for the mixtures that the anchor's class leads, 1 - lam for those whose partner it is, and 0 for
+    all others. Mean over the anchors.
+
+    Args:
+        form: of the loss.
+        mixed: of one lead a class, in the order of classes.
+        labels: int64 [anchors], classes of the anchors.
+    """
+    classes = len(mixed.partners.allowed)
+    scores = mixed.similarities(slice(0, classes), None)  # [classes, anchors, partners]
+    numbers = torch.arange(classes, device=labels.device)
+    leads = (labels == numbers[:, None])[..., None]  # [classes, anchors, 1]
+    partner = mixed.partners.of(slice(0, classes), numbers)
+    follows = labels[:, None] == partner.expand(classes, -1)[:, None]  # [classes, anchors, partners]
+    share = mixed.lam[:, None] if isinstance(mixed.lam, Tensor) else mixed.lam
+    y = share * leads + (1 - share) * follows
+    there = mixed.partners.allowed[:, None]
+    weights = [weight.to(scores.dtype).movedim(1, 0).flatten(1) for weight in (y * there, (1 - y) * there)]
+    return form.loss(form.accumulate(scores.movedim(1, 0).flatten(1), *weights))
 
 
 def _weights(

@@ -16,6 +16,9 @@ from fewshot.mixup.pooled_maps import mixed_pool
 from fewshot.models.embedder import Embedder
 from fewshot.suggestion import did_you_mean
 
+HARDEST = 3
+"""Partners of an example where the network runs on mixed examples, unless `mixup.hardest` says otherwise."""
+
 _ALL = slice(None)
 
 
@@ -23,9 +26,10 @@ class Mixing:
     """One batch on its way through the network, with what mixing it needs later.
 
     Images, and maps of a stage before the last, are mixed for the hardest partners alone, and the mixtures
-    run through (the rest of) the network: `hardest` further forwards an image. The last map
-    needs no further pass: pooling by average and by flattening commute with mixing, the maximum is
-    taken of the mixed maps, and the head runs on the pooled mixtures.
+    run through (the rest of) the network: that many further forwards an image. BatchNorm normalises them
+    by themselves, and its running statistics stay those of unmixed images, which are what is embedded
+    after training. The last map needs no further pass: pooling by average and by flattening commute with
+    mixing, the maximum is taken of the mixed maps, and the head runs on the pooled mixtures.
 
     Args:
         embedder: images to embeddings.
@@ -60,7 +64,7 @@ class Mixing:
             candidate: bool [n, n], a row for each lead.
             kind: of the similarity.
         """
-        count = self.metrix.hardest if self.reruns else self.metrix.limit
+        count = (self.metrix.hardest or HARDEST) if self.reruns else self.metrix.hardest
         if count is None:
             return all_partners(candidate)
         detached = leads.detach()
@@ -101,7 +105,9 @@ class Mixing:
             elements = partners.count
         else:
             vectors = self._pooled(values, each, share, group)
-            elements = partners.count * group * self.embedder.map_shape[0]
+            channels, height, width = values.shape[1:]
+            positions = height * width if self.embedder.backbone.pool in ("max", "average_max") else 1
+            elements = partners.count * group * channels * positions
         return MixedVectors(leads if anchors is None else anchors, vectors, kind, partners, lam, elements)
 
     def _pooled(
@@ -123,7 +129,8 @@ class Mixing:
         factor = lam[..., None, None, None] if isinstance(lam, Tensor) else lam
         mixed = factor * values[:, None] + (1 - factor) * values[partners.index]
         flat = mixed.flatten(0, 1).to(values.dtype).contiguous(memory_format=torch.channels_last)
-        made = self.embedder(flat) if self.stage is None else self.embedder.from_stage(flat, self.stage)
+        with self.embedder.statistics_kept():
+            made = self.embedder(flat) if self.stage is None else self.embedder.from_stage(flat, self.stage)
         return made.view(len(values), partners.count, -1)
 
 

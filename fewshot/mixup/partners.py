@@ -62,14 +62,12 @@ class Meetings(NamedTuple):
     """Which anchors meet the mixed examples of which leads, as two padded tables of the same relation.
 
     Attributes:
-        anchors: int64 [leads, most], the anchors that meet a lead's mixed examples.
-        met: bool [leads, most], False for padding.
+        anchors: int64 [leads, most], the anchors that meet a lead's mixed examples, and others as padding.
         places: int64 [anchors, most_leads], where in the flattened `anchors` an anchor stands.
         there: bool [anchors, most_leads], False for padding.
     """
 
     anchors: Tensor
-    met: Tensor
     places: Tensor
     there: Tensor
 
@@ -82,11 +80,11 @@ def meetings(meets: Tensor, most_anchors: int, most_leads: int) -> Meetings:
         most_anchors: at least the largest number of anchors of a lead; the tables are padded to it.
         most_leads: likewise of leads of an anchor.
     """
-    anchors, met = _first_true(meets.mT, most_anchors)
+    anchors, _ = _first_true(meets.mT, most_anchors)
     leads, there = _first_true(meets, most_leads)
     slot = (meets.cumsum(0) - 1).gather(1, leads)  # [anchors, most_leads]: which of a lead's anchors it is
     places = (leads * anchors.shape[1] + slot).clamp(min=0)
-    return Meetings(anchors, met, places.masked_fill(~there, 0), there)
+    return Meetings(anchors, places.masked_fill(~there, 0), there)
 
 
 def _first_true(mask: Tensor, most: int) -> tuple[Tensor, Tensor]:

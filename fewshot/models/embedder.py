@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -120,6 +121,22 @@ class Embedder(nn.Module):
         """
         self._batchnorm_frozen = True
         self.train(self.training)
+
+    @contextmanager
+    def statistics_kept(self) -> Iterator[None]:
+        """Within it, forwards in training mode leave the running statistics of BatchNorm as they are."""
+        layers = [
+            module
+            for module in self.modules()
+            if isinstance(module, _BatchNorm) and module.track_running_stats
+        ]
+        for layer in layers:
+            layer.track_running_stats = False
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.track_running_stats = True
 
     def train(self, mode: bool = True) -> Embedder:
         """Training or evaluation mode, but for BatchNorm layers that are frozen."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fewshot.errors import InputError
 from fewshot.losses.cross_batch_memory import CrossBatchMemory
 from fewshot.losses.pair_loss import PairLoss, Relation, relation_by_label
 from fewshot.losses.proxy_anchor import ProxyAnchor
 from fewshot.losses.proxy_loss import ProxyLoss
 from fewshot.mixup.generic_losses import MixableLoss, require_generic
 from fewshot.mixup.metrix import Metrix, PairKind, Plan
-from fewshot.mixup.mixed_loss import candidates, loss_of_anchors, loss_of_mixed_anchors
+from fewshot.mixup.mixed_loss import candidates, loss_of_anchors, loss_of_mixed_anchors, partners_of
 from fewshot.mixup.mixing import Mixing, require_stage
+from fewshot.mixup.suitable import suited
 from fewshot.models.embedder import Embedder
 from fewshot.sampling.feed import Batch
 
@@ -28,8 +28,8 @@ class Mixed(nn.Module):
         mixup: what is mixed, where and how.
 
     Raises:
-        InputError: the loss is not of the generic form, or cannot have the pairs that are asked for;
-            the backbone has no such stage.
+        InputError: the loss is not of the generic form, or cannot be mixed as asked for; the backbone has no
+            such stage.
     """
 
     embedder: Embedder
@@ -40,10 +40,9 @@ class Mixed(nn.Module):
         require_stage(embedder, mixup)
         self.embedder = embedder
         self.loss = loss
-        self.mixup = mixup
         generic = require_generic(loss.loss if isinstance(loss, CrossBatchMemory) else loss)
         assert isinstance(generic, MixableLoss)
-        _check_pairs(generic, mixup)
+        self.mixup = suited(generic, mixup)
 
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss (0-d) and what to log: the clean and the mixed term.
@@ -77,8 +76,6 @@ class Mixed(nn.Module):
             pairs = plan.pairs or plan.alternate
             relation = loss.relation(labels, labels, itself)
             anchors = None
-        partners = mixing.partners(mixing.embeddings, candidates(pairs, labels), loss.similarity)
-        mixed = mixing.examples(partners, loss.similarity, anchors=anchors)
         if pairs == "anchor_negative":
             leads_of = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
             most = (1, 1)
@@ -87,6 +84,11 @@ class Mixed(nn.Module):
         else:
             largest = batch.largest_class or int(labels.bincount().max())
             leads_of, most = relation.positive, (1 if isinstance(loss, ProxyAnchor) else largest, largest)
+        # A loss that uses some images of a class alone, as N-pair does, has no use for others as partners.
+        shared = leads_of.mT.float() @ partners_of(relation, pairs).float() > 0
+        candidate = candidates(pairs, labels) & shared
+        partners = mixing.partners(mixing.embeddings, candidate, loss.similarity)
+        mixed = mixing.examples(partners, loss.similarity, anchors=anchors)
         present = relation.positive.any(1).sum() if isinstance(loss, ProxyAnchor) else None
         return loss_of_anchors(loss.form, mixed, relation, leads_of, pairs, most, present)
 
@@ -102,23 +104,3 @@ def proxies_of_the_batch(labels: Tensor) -> Relation:
     relation = relation_by_label(labels, labels, None)
     first = ~torch.tril(relation.positive, -1).any(1, keepdim=True)
     return Relation(relation.positive & first, relation.negative & first)
-
-
-def _check_pairs(loss: MixableLoss, mixup: Metrix) -> None:
-    name = type(loss).__name__
-    if mixup.pairs == "anchor_negative" and isinstance(loss, ProxyAnchor):
-        raise InputError(
-            f"mixup.pairs=anchor_negative: the anchors of {name} are proxies, which have no image or map to "
-            "mix; use alternate or positive_negative"
-        )
-    if mixup.pairs == "negative_negative":
-        if isinstance(loss, ProxyLoss):
-            raise InputError(
-                f"mixup.pairs=negative_negative: the mixed examples of {name} are anchors, whose classes are "
-                "their positives; use alternate"
-            )
-        if "log" in (loss.form.positive.sigma, loss.form.negative.sigma):
-            raise InputError(
-                f"mixup.pairs=negative_negative: {name} takes the logarithm of a sum over positives, and "
-                "these pairs have none; use alternate"
-            )

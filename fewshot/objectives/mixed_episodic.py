@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from fewshot.errors import InputError
-from fewshot.losses.pair_loss import relation_by_label
+from fewshot.losses.prototypical import PrototypicalCrossEntropy
 from fewshot.mixup.generic_losses import MixableEpisodicLoss, require_generic
 from fewshot.mixup.metrix import Metrix
-from fewshot.mixup.mixed_loss import candidates, loss_of_anchors, loss_of_mixed_anchors
+from fewshot.mixup.mixed_loss import candidates, loss_of_mixed_anchors, loss_of_mixed_others
 from fewshot.mixup.mixing import Mixing, require_stage
 from fewshot.models.embedder import Embedder
 from fewshot.objectives.prototype_accuracy import prototype_accuracy
@@ -21,8 +21,10 @@ class MixedEpisodic(nn.Module):
 
     Mixed queries: v = lam q + (1 - lam) q' of two classes is an anchor that meets every prototype, with
     y = lam for the class of q and 1 - lam for that of q'. Mixed supports: the means of the mixtures of two
-    classes' supports are further prototypes; a query meets those in which its class leads, with y = lam. An
-    episode is mixed within itself; all its pairs, or the hardest.
+    classes' supports are prototypes, and every query meets all of them, with y = lam for those in which its
+    class leads, 1 - lam for those in which it is the partner, and 0 for all others; the unmixed prototypes
+    are in the clean term alone. With cosines and where="embedding", what is mixed are the directions of
+    embeddings or prototypes. An episode is mixed within itself; all its pairs, or the hardest.
 
     Args:
         embedder: images to embeddings.
@@ -30,7 +32,8 @@ class MixedEpisodic(nn.Module):
         mixup: what is mixed, where and how; its `pairs` are fixed by the above.
 
     Raises:
-        InputError: the loss is not of the generic form; pairs other than "alternate"; no such stage.
+        InputError: the loss is not of the generic form; pairs other than "alternate"; smoothed labels;
+            no such stage.
     """
 
     embedder: Embedder
@@ -44,7 +47,12 @@ class MixedEpisodic(nn.Module):
                 f"mixup.pairs={mixup.pairs}: episodes mix queries, or supports, of two classes; "
                 "leave it at alternate and choose mixup.episode"
             )
-        assert isinstance(require_generic(loss), MixableEpisodicLoss)
+        generic = require_generic(loss)
+        assert isinstance(generic, MixableEpisodicLoss)
+        if isinstance(generic, PrototypicalCrossEntropy) and generic.label_smoothing:
+            raise InputError(
+                f"loss.label_smoothing={generic.label_smoothing}: mixed labels are not smoothed; use 0"
+            )
         self.embedder = embedder
         self.loss = loss
         self.mixup = mixup
@@ -96,7 +104,7 @@ class MixedEpisodic(nn.Module):
         return loss_of_mixed_anchors(loss.form, mixed, labels, ways, lambda similarity: similarity)
 
     def _supports(self, mixing: Mixing, query: Tensor, supports: Tensor) -> Tensor:
-        """The queries of one episode against prototypes of mixed supports.
+        """The queries of one episode against its prototypes of mixed supports.
 
         Args:
             query: [ways, queries, dim].
@@ -111,9 +119,7 @@ class MixedEpisodic(nn.Module):
         mixed = mixing.examples(
             partners, loss.similarity, anchors=query.flatten(0, 1), members=members, group=shots
         )
-        relation = relation_by_label(classes.repeat_interleave(query.shape[1]), classes, None)
-        most = (query.shape[1], 1)
-        return loss_of_anchors(loss.form, mixed, relation, relation.positive, "positive_negative", most)
+        return loss_of_mixed_others(loss.form, mixed, classes.repeat_interleave(query.shape[1]))
 
 
 def _prototypical(loss: nn.Module) -> MixableEpisodicLoss:

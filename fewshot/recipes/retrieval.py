@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
+from fewshot.errors import InputError
 from fewshot.evaluation.embeddings import embed
 from fewshot.evaluation.retrieval import retrieve
 from fewshot.models.embedder import Embedder
@@ -29,6 +32,25 @@ def train(config: DictConfig) -> Path:
     )
 
 
+def refuse_senseless(labels: NDArray[np.int64], part: str) -> None:
+    """Refuse classes whose Recall@1 is known before anything is embedded.
+
+    Args:
+        labels: [n], of the images.
+        part: whose classes they are, for the message.
+
+    Raises:
+        InputError: there is one class, or no class has two images.
+    """
+    counts = np.unique(labels, return_counts=True)[1]
+    if len(counts) < 2:
+        raise InputError(f"retrieval among the images of one {part} class finds nothing else: it needs two")
+    if counts.max() < 2:
+        raise InputError(
+            f"none of the {len(counts)} {part} classes has two images: no image has another one to find"
+        )
+
+
 class RecallValidation:
     """Recall@1 and MAP@R by cosine among all images of the validation classes, each queried once.
 
@@ -36,6 +58,9 @@ class RecallValidation:
         data: of the run, with validation classes.
         config: of the run.
         machine: what to embed on.
+
+    Raises:
+        InputError: there is nothing to tell apart among the validation classes, or nothing to find.
     """
 
     def __init__(self, data: TrainingData, config: DictConfig, machine: Machine) -> None:
@@ -44,6 +69,7 @@ class RecallValidation:
         self.images = data.validation.all_images
         self.labels = data.image_set.labels.numpy()[self.images]
         self.machine = machine
+        refuse_senseless(self.labels, "validation")
 
     def __call__(self, embedder: Embedder) -> dict[str, float]:
         machine = self.machine

@@ -23,6 +23,7 @@ from fewshot.evaluation.retrieval_result import save_retrieval
 from fewshot.progress import Progress
 from fewshot.randomness import generator
 from fewshot.recipes.leakage import identity
+from fewshot.recipes.retrieval import refuse_senseless
 from fewshot.recipes.subject import Subject
 from fewshot.sampling.class_table import ClassTable
 
@@ -68,6 +69,7 @@ class RetrievalEvaluation:
         image_set, source = subject.image_set, subject.source
         images = ClassTable.of(image_set, subject.classes).all_images
         labels = image_set.labels.numpy()[images]
+        refuse_senseless(labels, config.part)
         query, gallery = source.query_gallery([image_set.names[image] for image in images]) or (None, None)
         embeddings = subject.embed(images, config.part)
         trained = trained_images(subject) if self.representation else None

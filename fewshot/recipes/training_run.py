@@ -207,9 +207,17 @@ def announce(folder: Path, outcome: Outcome, selection: str, measure: str, evalu
 
 
 def _chosen(config: DictConfig, group: str) -> DictConfig | None:
-    """The node of a group; None where it names no part (a run of an older version has no such group)."""
+    """The node of a group; None where it names no part (a run of an older version has no such group).
+
+    Raises:
+        InputError: options of no part.
+    """
     node = config.get(group)
-    return None if node is None or node.get("_target_") is None else node
+    if node is None or "_target_" in node:
+        return node
+    if node:
+        raise InputError(f"{group}.{next(iter(node))}: {group}=none has no options; choose {group}=NAME")
+    return None
 
 
 def _now() -> str:

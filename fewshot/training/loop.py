@@ -87,6 +87,8 @@ class LoopOptions:
             raise InputError(f"validation.every={self.validate_every} must be at least 0 (no validation)")
         if self.patience is not None and self.patience < 1:
             raise InputError(f"validation.patience={self.patience} must be at least 1, or null")
+        if self.patience is not None and not self.validate_every:
+            raise InputError(f"validation.patience={self.patience} counts validations: set validation.every")
         for name in ("clip_norm", "clip_value"):
             bound = getattr(self, name)
             if bound is not None and not bound > 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -11,18 +11,26 @@ from torch import Tensor, nn
 from fewshot.errors import InputError
 from fewshot.losses import (
     ICNN,
+    NCA,
+    BinomialDeviance,
     Contrastive,
     CosinePrototypicalCrossEntropy,
     CrossBatchMemory,
     CrossEntropy,
+    InfoNCE,
+    LiftedStructureHermans,
     MultiSimilarity,
     NormalizedSoftmax,
     NPair,
     PrototypicalCrossEntropy,
     ProxyAnchor,
+    ProxyNCA,
+    ProxyNCAPlusPlus,
+    SoftTriple,
 )
 from fewshot.losses.pair_loss import relation_by_label
 from fewshot.losses.similarity import similarities
+from fewshot.mixup import blocks
 from fewshot.mixup.examples import MixedVectors
 from fewshot.mixup.metrix import Metrix
 from fewshot.mixup.mixed_loss import candidates, loss_of_anchors, loss_of_mixed_anchors
@@ -119,6 +127,18 @@ def test_pooled_mixtures(pool: str, each_pair: bool, count: int | None) -> None:
     assert torch.autograd.gradcheck(lambda m: mixed_pool(m, pool, partners, lam, slice(1, 3)), maps)
 
 
+def test_the_maximum_of_a_map_of_more_than_256_positions() -> None:
+    maps = torch.randn(3, 2, 17, 17, generator=generator(0, "test maps", 3), dtype=torch.float64)
+    maps.view(3, 2, -1)[:, :, 280] += 9  # a place whose number does not fit into a byte
+    partners = all_partners(~torch.eye(3, dtype=torch.bool))
+    maps.requires_grad_()
+    mixed_pool(maps, "max", partners, 0.3, slice(0, 3)).sum().backward()
+    found, maps.grad = maps.grad, None
+    flat = maps.flatten(2)
+    (0.3 * flat[:, None] + 0.7 * flat[None]).amax(-1).sum().backward()
+    assert found is not None and maps.grad is not None and torch.allclose(found, maps.grad)
+
+
 # ------------------------------------------------------------------------------ objectives
 
 
@@ -161,8 +181,8 @@ def test_the_hardest_pairs_run_through_the_network(where: str, stage: str | None
             share = float(lam[a, place]) if isinstance(lam, Tensor) else lam
             vector = mixed_vectors(network, batch().images[[a, q]], where, stage, share)[0, 1:]
             s = similarities(clean[a : a + 1], vector, "cosine").squeeze()
-            sums[0] += float(share * torch.exp(-18 * (s - 0.77)))
-            sums[1] += float((1 - share) * torch.exp(75 * (s - 0.77)))
+            sums[0] += float(share * torch.exp(-18 * (s.detach() - 0.77)))
+            sums[1] += float((1 - share) * torch.exp(75 * (s.detach() - 0.77)))
         total += float(torch.tensor(1 + sums[0]).log() / 18 + torch.tensor(1 + sums[1]).log() / 75) / 7
     assert logs["mixed"].item() == pytest.approx(total, rel=1e-5)
 
@@ -190,7 +210,7 @@ def test_passes_through_the_backbone(where: str, stage: str | None, forwards: Se
 def test_proxies_meet_every_mixed_example() -> None:
     network = embedder()
     loss = NormalizedSoftmax(3, 5).double()
-    metrix = Metrix(where="feature", limit=2)
+    metrix = Metrix(where="feature", hardest=2)
     _, logs = Mixed(network, loss, metrix)(batch(), draws())
     clean = network(batch().images)
     candidate = candidates("anchor_negative", LABELS)
@@ -209,6 +229,149 @@ def test_the_largest_class_is_known_or_counted(largest: int | None) -> None:
     for loss in (Contrastive(), ProxyAnchor(3, 5).double()):
         objective = Mixed(embedder(), loss, Metrix(where="embedding", pairs="positive_negative"))
         assert objective(batch(largest), draws())[0].item() == objective(batch(3), draws())[0].item()
+
+
+def test_n_pair_mixes_the_second_images_alone() -> None:
+    """Its positives and negatives are second images; others would take the places of partners."""
+    network, loss = embedder(), NPair()
+    metrix = Metrix(where="embedding", pairs="positive_negative", hardest=2)
+    objective = Mixed(network, loss, metrix)
+    _, logs = objective(batch(), draws())
+    z = network(batch().images).detach()
+    lam = objective.mixup.plan(draws()).lam((7, 2), torch.device("cpu"))
+    assert isinstance(lam, Tensor)  # one lam for all would leave a constant
+    terms = []
+    for a, p in ((0, 1), (2, 3), (4, 5)):
+        seconds = sorted((j for j in (1, 3, 5) if j != p), key=lambda j: -float(z[p] @ z[j]))
+        shares = [float(lam[p, place]) for place in range(2)]
+        logits = torch.stack(
+            [z[a] @ (share * z[p] + (1 - share) * z[n]) for share, n in zip(shares, seconds, strict=True)]
+        )
+        terms.append(log_softmax(logits, torch.tensor(shares, dtype=torch.float64)))
+    assert logs["mixed"].item() == pytest.approx(torch.stack(terms).mean().item(), rel=1e-6)
+
+
+def test_proxies_as_anchors_of_mixed_pairs() -> None:
+    """The sums of both sides are averaged over the classes of the batch."""
+    network, loss = embedder(), ProxyAnchor(9, 5).double()
+    objective = Mixed(network, loss, Metrix(where="embedding"))
+    _, logs = objective(batch(), draws())
+    z = nn.functional.normalize(network(batch().images).detach(), dim=1)
+    lam = objective.mixup.plan(draws()).lam((7, 7), torch.device("cpu"))
+    assert isinstance(lam, float)
+    total = 0.0
+    for k in range(3):
+        proxy = nn.functional.normalize(loss.weight[k].detach(), dim=0)
+        s = torch.stack(
+            [
+                nn.functional.normalize(lam * z[p] + (1 - lam) * z[n], dim=0) @ proxy
+                for p in range(7)
+                for n in range(7)
+                if LABELS[p] == k != LABELS[n]
+            ]
+        )
+        total += float((1 + (lam * torch.exp(-32 * (s - 0.1))).sum()).log()) / 3
+        total += float((1 + ((1 - lam) * torch.exp(32 * (s + 0.1))).sum()).log()) / 3
+    assert logs["mixed"].item() == pytest.approx(total, rel=1e-6)
+
+
+@pytest.mark.parametrize("pairs", ["alternate", "positive_positive"])
+def test_pairs_of_a_proxy_loss(pairs: str) -> None:
+    """Images of two classes are mixed unless those of one are asked for."""
+    network, loss = embedder(), NormalizedSoftmax(3, 5).double()
+    objective = Mixed(network, loss, Metrix(where="embedding", pairs=pairs))  # type: ignore[arg-type]
+    _, logs = objective(batch(), draws())
+    lam = objective.mixup.plan(draws()).lam((7, 7), torch.device("cpu"))
+    vectors = mixed_vectors(network, batch().images, "embedding", None, lam)
+    scores = torch.einsum(
+        "lqd,kd->lqk", nn.functional.normalize(vectors, dim=2), nn.functional.normalize(loss.weight, dim=1)
+    )
+    terms = []
+    for i in range(7):
+        for j in range(7):
+            if i != j and (LABELS[i] == LABELS[j]) == (pairs == "positive_positive"):
+                y = torch.zeros(3, dtype=torch.float64)
+                y[LABELS[i]] += lam
+                y[LABELS[j]] += 1 - lam  # type: ignore[operator]
+                terms.append(log_softmax(scores[i, j] / 0.05, y))
+    assert logs["mixed"].item() == pytest.approx(torch.stack(terms).mean().item(), rel=1e-6)
+
+
+MIXABLE: dict[str, Callable[[], nn.Module]] = {
+    "contrastive": Contrastive,
+    "multi_similarity": MultiSimilarity,
+    "binomial_deviance": BinomialDeviance,
+    "lifted": LiftedStructureHermans,
+    "nca": NCA,
+    "n_pair": NPair,
+    "info_nce": InfoNCE,
+    "proxy_anchor": lambda: ProxyAnchor(3, 5).double(),
+    "proxy_nca": lambda: ProxyNCA(3, 5).double(),
+    "proxy_nca_pp": lambda: ProxyNCAPlusPlus(3, 5).double(),
+    "soft_triple": lambda: SoftTriple(3, 5).double(),
+    "normalized_softmax": lambda: NormalizedSoftmax(3, 5).double(),
+}
+
+
+@pytest.mark.parametrize("make", MIXABLE.values(), ids=MIXABLE.keys())
+@pytest.mark.parametrize("where", ["input", "feature", "embedding"])
+def test_the_mixed_term_by_itself_trains_the_network(make: Callable[[], nn.Module], where: str) -> None:
+    """Whichever of the alternating pairs a step draws: no mixed loss is a constant."""
+    for step in range(4):
+        network = embedder()
+        total, logs = Mixed(network, make(), Metrix(where=where))(batch(), draws(step))  # type: ignore[arg-type]
+        again, clean = network(batch().images), make()
+        (total - clean(again, LABELS)).backward()
+        largest = max(float(p.grad.abs().max()) for p in network.parameters() if p.grad is not None)
+        assert largest > 1e-9, (step, logs)
+
+
+def test_alternation_reaches_the_loss() -> None:
+    """Each step has the loss of one of the two kinds of pairs, and both occur."""
+    of_step = {
+        pairs: [
+            Mixed(embedder(), Contrastive(), Metrix(where="embedding", pairs=pairs))(batch(), draws(step))[0]
+            for step in range(12)
+        ]  # type: ignore[arg-type]
+        for pairs in ("alternate", "positive_negative", "anchor_negative")
+    }
+    kinds = [
+        torch.equal(alternate, positive)
+        for alternate, positive in zip(of_step["alternate"], of_step["positive_negative"], strict=True)
+    ]
+    assert {True, False} == set(kinds)
+    for step, positive in enumerate(kinds):
+        other = of_step["positive_negative" if positive else "anchor_negative"][step]
+        assert torch.equal(of_step["alternate"][step], other)
+
+
+def test_batchnorm_remembers_unmixed_images_alone() -> None:
+    pictures = batch()
+    plain, mixed = embedder().train(), embedder().train()
+    plain(pictures.images)
+    Mixed(mixed, Contrastive(), Metrix(where="input"))(pictures, draws())[0].backward()
+    for (name, kept), other in zip(plain.named_buffers(), mixed.buffers(), strict=True):
+        assert torch.equal(kept, other), name
+    before = [buffer.clone() for buffer in mixed.buffers()]
+    mixed(pictures.images)  # and afterwards it goes on learning
+    assert not all(torch.equal(kept, other) for kept, other in zip(before, mixed.buffers(), strict=True))
+
+
+def test_compiled_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with several blocks, each computed again in the backward pass."""
+    monkeypatch.setattr(blocks, "BLOCK", 100)
+    gradients = []
+    for compiled in (False, True):
+        network = embedder()
+        objective: nn.Module = Mixed(network, MultiSimilarity(), Metrix(where="feature"))
+        if compiled:
+            torch.compiler.reset()
+            objective = torch.compile(objective, backend="aot_eager")  # type: ignore[assignment]
+        loss, _ = objective(batch(), draws())
+        loss.backward()
+        gradients.append([loss.detach(), *(p.grad for p in network.parameters())])
+    for one, other in zip(*gradients, strict=True):
+        assert one is not None and torch.allclose(one, other, rtol=1e-6, atol=1e-9)
 
 
 def test_random_places_are_all_drawn_and_depend_on_the_step_alone() -> None:
@@ -230,6 +393,13 @@ def test_alternation_and_lam() -> None:
     assert drawn.var().item() == pytest.approx(0.05, abs=0.005)
     each = Metrix(draw="pair").plan(draws()).lam((50, 50), torch.device("cpu"))
     assert isinstance(each, Tensor) and len(each.unique()) > 2400
+    assert each.mean().item() == pytest.approx(0.5, abs=0.02)
+    assert each.var().item() == pytest.approx(0.05, abs=0.005)
+
+
+def test_one_lam_serves_a_whole_step() -> None:
+    plan = Metrix(draw="batch").plan(draws())
+    assert plan.lam((3, 3), torch.device("cpu")) == plan.lam((2, 9), torch.device("cpu"))
 
 
 def test_a_memory_takes_part_in_the_clean_term_alone() -> None:
@@ -303,37 +473,45 @@ def test_mixed_queries_meet_the_prototypes(loss: nn.Module, where: str, pool: st
 
 
 @pytest.mark.parametrize("where", ["embedding", "feature", "input"])
-@pytest.mark.parametrize("pool", ["average_max", "average"])
-def test_queries_meet_mixed_prototypes(where: str, pool: str) -> None:
-    network, loss = embedder(pool), PrototypicalCrossEntropy(temperature=2.0)
-    metrix = Metrix(where=where, episode="supports")  # type: ignore[arg-type]
+@pytest.mark.parametrize("draw", ["batch", "pair"])
+@pytest.mark.parametrize("hardest", [None, 1])
+def test_queries_meet_mixed_prototypes(where: str, draw: str, hardest: int | None) -> None:
+    network, loss = embedder(), PrototypicalCrossEntropy(temperature=2.0)
+    metrix = Metrix(where=where, episode="supports", draw=draw, hardest=hardest)  # type: ignore[arg-type]
     total, logs = MixedEpisodic(network, loss, metrix)(episode(), draws())
     plan = metrix.plan(draws())
     pictures = episode().images.view(2, 3, 4, 1, SIZE, SIZE)
     terms = []
     for e in range(2):
-        lam = plan.lam((3, 3), torch.device("cpu"))
-        assert isinstance(lam, float)
+        clean = torch.stack([network(pictures[e, n, :2]).mean(0) for n in range(3)])
+        count = hardest or (2 if where == "input" else 3)  # of three classes, one is the lead itself
+        lam = plan.lam((3, 3 if where == "input" and hardest is None else count), torch.device("cpu"))
+        prototypes = []
         for n in range(3):
-            prototypes = []
-            for m in range(3):
-                if m == n:
-                    continue
+            others = [m for m in range(3) if m != n]
+            if hardest is not None or where == "input":
+                near = [float(-(clean[n] - clean[m]).detach().square().sum()) for m in others]
+                others = [m for _, m in sorted(zip(near, others, strict=True), reverse=True)][:count]
+            for place, m in enumerate(others):
+                at = place if hardest is not None or where == "input" else m
+                share = float(lam[n, at]) if isinstance(lam, Tensor) else lam
                 mixtures = []
                 for first, second in zip(pictures[e, n, :2], pictures[e, m, :2], strict=True):
                     pair = (first[None], second[None])
                     if where == "input":
-                        mixtures.append(network(lam * pair[0] + (1 - lam) * pair[1]))
+                        mixtures.append(network(share * pair[0] + (1 - share) * pair[1]))
                     elif where == "feature":
                         a, b = (network.up_to(x, "block2") for x in pair)
-                        mixtures.append(network.from_stage(lam * a + (1 - lam) * b, "block2"))
+                        mixtures.append(network.from_stage(share * a + (1 - share) * b, "block2"))
                     else:
-                        mixtures.append(lam * network(pair[0]) + (1 - lam) * network(pair[1]))
-                prototypes.append(torch.cat(mixtures).mean(0))
-            for q in pictures[e, n, 2:]:
+                        mixtures.append(share * network(pair[0]) + (1 - share) * network(pair[1]))
+                prototypes.append((n, m, share, torch.cat(mixtures).mean(0)))
+        for c in range(3):
+            for q in pictures[e, c, 2:]:
                 z = network(q[None])[0]
-                logits = torch.stack([-(z - c).square().sum() / 2.0 for c in prototypes])
-                terms.append(log_softmax(logits, torch.full((2,), lam, dtype=torch.float64)))
+                logits = torch.stack([-(z - v).square().sum() / 2.0 for *_, v in prototypes])
+                weights = [share * (c == n) + (1 - share) * (c == m) for n, m, share, _ in prototypes]
+                terms.append(log_softmax(logits, torch.tensor(weights, dtype=torch.float64)))
     assert logs["mixed_supports"].item() == pytest.approx(torch.stack(terms).mean().item(), rel=1e-6)
     assert total.item() == pytest.approx((logs["clean"] + 0.4 * logs["mixed_supports"]).item(), rel=1e-12)
 
@@ -368,6 +546,10 @@ def test_gradients_reach_the_network(kind: str, where: str) -> None:
         (NPair(), {"pairs": "negative_negative"}, "takes the logarithm"),
         (ProxyAnchor(3, 5), {"pairs": "anchor_negative"}, "are proxies"),
         (NormalizedSoftmax(3, 5), {"pairs": "negative_negative"}, "are anchors"),
+        (InfoNCE(), {"draw": "batch"}, "mixup.draw=batch: InfoNCE .* would be a constant"),
+        (NCA(), {"pairs": "positive_positive"}, "mixup.pairs=positive_positive: NCA .* a constant"),
+        (NPair(), {"hardest": 1}, "mixup.hardest=1: NPair .* a constant"),
+        (Contrastive(), {"episode": "both"}, "mixup.episode=both: Contrastive is trained on plain batches"),
         (Contrastive(), {"stage": "blok1"}, "did you mean 'block1'"),
     ],
 )
@@ -380,6 +562,8 @@ def test_what_cannot_be_mixed(loss: nn.Module, options: dict[str, str], message:
 def test_episodes_that_cannot_be_mixed() -> None:
     with pytest.raises(InputError, match="not of the generic form"):
         MixedEpisodic(embedder(), ICNN(), Metrix())
+    with pytest.raises(InputError, match=r"label_smoothing=0\.1: mixed labels"):
+        MixedEpisodic(embedder(), PrototypicalCrossEntropy(label_smoothing=0.1), Metrix())
     with pytest.raises(InputError, match="leave it at alternate"):
         MixedEpisodic(embedder(), PrototypicalCrossEntropy(), Metrix(pairs="anchor_negative"))
 
@@ -390,7 +574,7 @@ def test_episodes_that_cannot_be_mixed() -> None:
         ({"alpha": 0.0}, "mixup.alpha=0.0"),
         ({"weight": float("nan")}, "mixup.weight=nan"),
         ({"hardest": 0}, "mixup.hardest=0"),
-        ({"limit": -1}, "mixup.limit=-1"),
+        ({"hardest": -1}, "mixup.hardest=-1"),
         ({"where": "input", "stage": "block1"}, "mixup.stage=block1"),
     ],
 )

@@ -17,6 +17,7 @@ from PIL import Image
 from programs import only_run, program, same
 
 from fewshot.data.sources.folder import ImageFolder
+from fewshot.errors import InputError
 from fewshot.evaluation.retrieval_result import read_retrieval
 from fewshot.recipes import retrieval, retrieval_evaluation
 from fewshot.recipes.model import load_model
@@ -325,6 +326,12 @@ def test_evaluation_never_mixes(place: Path) -> None:
         ("train.py", ["loss=prototypical"], "use sampler=episodes"),
         ("train.py", ["sampler.classes=9"], "classes=9"),
         ("train.py", ["~optimizer.lr"], "optimizer.lr: needs a number"),
+        ("train.py", ["ways=3"], "ways=3: recipe=retrieval draws episodes with sampler=episodes alone"),
+        ("train.py", ["classifier.similarity=cosine"], "classifier.similarity=cosine: recipe=retrieval"),
+        ("train.py", ["classifier=cosine"], "classifier=cosine: recipe=retrieval chooses by Recall@1"),
+        ("train.py", ["validation.episodes=9"], "validation.episodes=9: recipe=retrieval chooses by"),
+        ("train.py", ["+mixup.alpha=1"], "mixup.alpha: mixup=none has no options"),
+        ("train.py", ["loss=info_nce", "mixup=feature", "mixup.draw=batch"], "would be a constant"),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -336,6 +343,13 @@ def test_a_mistake_is_one_line(
     assert done.returncode == 2 and len(lines) == 1, done.stderr
     assert message in lines[0]
     assert not (tmp_path / "runs").exists()
+
+
+def test_labels_that_know_the_answer_are_refused() -> None:
+    for labels, message in (([4, 4, 4], "one test class finds nothing else"), ([1, 2, 3], "none of the 3")):
+        with pytest.raises(InputError, match=message):
+            retrieval.refuse_senseless(np.array(labels), "test")
+    retrieval.refuse_senseless(np.array([1, 2, 2]), "test")
 
 
 def test_a_data_set_of_one_class_is_one_line(place: Path, tmp_path: Path) -> None:

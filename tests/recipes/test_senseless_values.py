@@ -47,6 +47,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     "words,message",
     [
         ("validation.every=-5", "validation.every=-5 must be at least 0"),
+        ("validation.patience=2 validation.every=0", "validation.patience=2 counts validations"),
         ("validation.patience=0", "validation.patience=0 must be at least 1, or null"),
         ("validation.episodes=0", "episodes=0 for val testbed must be at least 1"),
         ("validation=foo", "its keys are validation.every"),
