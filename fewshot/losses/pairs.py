@@ -42,8 +42,7 @@ def compared(
 
 def cosines(points: Tensor, others: Tensor) -> Tensor:
     """cos(a, b), [m, n], of [m, dim] and [n, dim]."""
-    points, others = _units(points, others)
-    return points @ others.mT
+    return similarities(points, others, "cosine")
 
 
 def unit_distances(points: Tensor, others: Tensor) -> Tensor:

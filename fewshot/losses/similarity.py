@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -28,9 +28,9 @@ def similarities(points: Tensor, others: Tensor, kind: Similarity) -> Tensor:
     """
     if kind == "cosine":
         directions = unit(points)
-        return directions @ (directions if others is points else unit(others)).mT
+        return gram(directions) if others is points else directions @ unit(others).mT
     if kind == "dot":
-        return points @ others.mT
+        return gram(points) if others is points else points @ others.mT
     squared = _squared_distances(points, others)
     return -squared if kind == "squared_euclidean" else -(squared + SQUARE_OFFSET).sqrt()
 
@@ -72,8 +72,30 @@ def _squared_distances(points: Tensor, others: Tensor) -> Tensor:
     """||a - b||^2 from one product. A common offset would cost digits and is first taken away."""
     origin = others[..., :1, :].detach()
     moved = others - origin
-    points = moved if others is points else points - origin
     square = moved.square().sum(-1)
-    own = square if points is moved else points.square().sum(-1)
+    if others is points:
+        own, products = square, gram(moved)
+    else:
+        points = points - origin
+        own, products = points.square().sum(-1), points @ moved.mT
     norms = own[..., :, None] + square[..., None, :]
-    return torch.sub(norms, points @ moved.mT, alpha=2).clamp(min=0)
+    return torch.sub(norms, products, alpha=2).clamp(min=0)
+
+
+def gram(points: Tensor) -> Tensor:
+    """Inner products [..., m, m] of points [..., m, dim]; the backward pass has a matrix product fewer."""
+    products: Tensor = _Gram.apply(points)
+    return products
+
+
+class _Gram(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, points: Tensor) -> Tensor:
+        ctx.save_for_backward(points)
+        return points @ points.mT
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (points,) = ctx.saved_tensors
+        product: Tensor = (gradient + gradient.mT) @ points
+        return product
