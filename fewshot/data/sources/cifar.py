@@ -75,6 +75,12 @@ class Cifar100Images(Source):
     def class_split(self, class_names: Sequence[str]) -> ClassSplit:
         """As `Source.class_split`."""
 
+    def test_images(self, names: Sequence[str]) -> NDArray[np.bool_] | None:
+        folds = [name.split("/")[1:-1] for name in names]
+        if not all(len(fold) == 1 and fold[0] in _FOLDS for fold in folds):
+            return None
+        return np.array([fold == ["test"] for fold in folds])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cifar100(Cifar100Images):
