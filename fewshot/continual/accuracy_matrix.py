@@ -24,8 +24,8 @@ class AccuracyMatrix:
     """a[i, j], the accuracy on task j after task i was learned.
 
     Attributes:
-        accuracy: float64 [tasks, tasks]; nan where it was not measured, as above the diagonal: the classes of
-            a task not yet seen are no candidates.
+        accuracy: float64 [tasks, tasks]; nan where it was not measured. Above the diagonal lie tasks not yet
+            seen: only the coming one is measured, task-incrementally, for forward transfer.
         images: int64 [tasks], evaluated images of each task.
         names: of the tasks.
     """

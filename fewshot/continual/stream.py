@@ -112,7 +112,7 @@ class StreamFeed:
         self._finish(len(self.scenario.tasks) - 1)
 
     def matrices(self) -> dict[str, AccuracyMatrix]:
-        """What was measured so far, by kind; task-incrementally on the coming task too, for forward transfer."""
+        """What was measured so far, by kind; task-incrementally on the coming task too."""
         images = np.array([len(task.evaluated) for task in self.scenario.tasks])
         names = tuple(task.name for task in self.scenario.tasks)
         return {
