@@ -23,6 +23,9 @@ from fewshot.suggestion import did_you_mean
 BESIDE_RESUME = ("device", "threads")
 # What makes episodes, which evaluation=few_shot alone has.
 _OF_EPISODES = ("ways", "shots", "queries", "episodes", "classifier")
+# What only recipe=continual reads, and what it does not.
+_OF_STREAMS = ("continual", "tasks", "first_task", "class_order", "scenario")
+_NOT_OF_STREAMS = (*_OF_EPISODES, "validation", "mixup", "memory")
 # Their files set keys anywhere in the config.
 _GLOBAL_GROUPS = ("experiment", "recipe")
 
@@ -73,6 +76,7 @@ def check(arguments: Arguments, conf: ConfFolder, name: str, schema: type) -> Pr
     _check_resume(arguments)
     _check_length(arguments, seen)
     _check_evaluation(arguments, seen)
+    _check_recipe(arguments, seen)
     return seen
 
 
@@ -107,6 +111,19 @@ def _check_evaluation(arguments: Arguments, seen: Preview) -> None:
     for override in arguments.overrides:
         if override.key.split(".")[0] in _OF_EPISODES:
             raise InputError(f"{override.word}: evaluation={chosen} has no episodes; leave it out")
+
+
+def _check_recipe(arguments: Arguments, seen: Preview) -> None:
+    """What says how a stream of tasks comes may not be lost silently by another recipe, nor the reverse."""
+    recipe = seen.choices.get("recipe")
+    if recipe is None or seen.is_open(EVERYTHING) or seen.is_open("recipe"):
+        return
+    for override in arguments.overrides:
+        key = override.key.split(".")[0]
+        if recipe != "continual" and key in _OF_STREAMS and override.text != "none":
+            raise InputError(f"{override.word}: recipe={recipe} has no stream of tasks; add recipe=continual")
+        if recipe == "continual" and key in _NOT_OF_STREAMS and override.text != "none":
+            raise InputError(f"{override.word}: recipe=continual makes no use of it; leave it out")
 
 
 def _check_removal(override: Override, conf: ConfFolder, schema: type) -> None:

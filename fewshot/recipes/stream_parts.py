@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
-import numpy as np
 from omegaconf import DictConfig, open_dict
 
 from fewshot.config import instantiate, plain
@@ -17,7 +16,10 @@ from fewshot.data.image_set import ImageSet
 from fewshot.data.source import Source
 from fewshot.errors import InputError
 from fewshot.recipes.network import Network, new_network
+from fewshot.sampling.episodes import EpisodeSampler
 from fewshot.sampling.feed import Augment, PlainSampler
+from fewshot.sampling.hard_classes import HardClasses
+from fewshot.targets import resolve_target
 from fewshot.training.device import Machine
 
 
@@ -130,10 +132,15 @@ def samplers_for(config: DictConfig, scenario: Scenario, method: Method) -> list
     """The sampler of each task; a task with fewer images than a batch is one batch.
 
     Raises:
-        InputError: a sampler of episodes, or one that does not fit a task.
+        InputError: a sampler of episodes or one that looks at the network, or one that does not fit a task.
     """
     made: list[PlainSampler] = []
     node = plain(config.sampler)
+    if (kind := resolve_target(node["_target_"], "sampler")) in (EpisodeSampler, HardClasses):
+        raise InputError(
+            f"sampler {kind.__name__}: tasks come in plain batches; use sampler=shuffled or "
+            "sampler=classes_by_images"
+        )
     for number in range(len(scenario.tasks)):
         table = scenario.training_table(range(number + 1) if method.cumulative else [number])
         options = dict(node)
@@ -142,11 +149,6 @@ def samplers_for(config: DictConfig, scenario: Scenario, method: Method) -> list
         sampler = instantiate(
             options, place="sampler", table=table, seed=config.seed, stream=f"task {number + 1}"
         )
-        if not hasattr(sampler, "table") or not isinstance(sampler.step(0), np.ndarray):
-            raise InputError(
-                f"sampler {type(sampler).__name__} draws no plain batches, which tasks come in: use "
-                "sampler=shuffled or sampler=classes_by_images"
-            )
         made.append(sampler)
     return made
 
