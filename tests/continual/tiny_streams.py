@@ -53,11 +53,11 @@ def passes(
     return lambda: zip(images.split(block), labels.split(block), strict=True)
 
 
-def optimizer(method: nn.Module, lr: float = 0.05) -> torch.optim.Optimizer:
+def optimizer(method: nn.Module, lr: float = 0.02) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameter_groups(method, lr), lr=lr, momentum=0.9, weight_decay=1e-4)
 
 
-def learn(method: Method, steps: int = 8, tasks: tuple[list[int], ...] = TASKS, lr: float = 0.05) -> None:
+def learn(method: Method, steps: int = 8, tasks: tuple[list[int], ...] = TASKS, lr: float = 0.02) -> None:
     """The tasks in turn, begun and ended, with one optimizer."""
     made = optimizer(method, lr)
     method.train()

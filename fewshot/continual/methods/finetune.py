@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fewshot.continual.method import Method
+from fewshot.errors import InputError
 from fewshot.losses.cross_entropy import CrossEntropy
 from fewshot.models.embedder import Embedder
 from fewshot.sampling.feed import Batch
@@ -51,6 +52,14 @@ class Finetune(Method):
             compared = self.current if self.softmax_over == "current" else self.seen
             logits = logits.masked_fill(~compared, -torch.inf)
         return F.cross_entropy(logits, labels)
+
+    def refuse_current(self) -> None:
+        """InputError for `softmax_over` "current", which has no place for images of earlier tasks."""
+        if self.softmax_over == "current":
+            raise InputError(
+                f"continual.softmax_over=current: {type(self).__name__} trains on images of earlier tasks "
+                "too, whose classes would be left out; use seen or all"
+            )
 
     def _scores(self, images: Tensor) -> Tensor:
         return self.logits(images)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fewshot.continual.metric_method import MetricMethod
 from fewshot.continual.prototypes import Prototypes
 from fewshot.continual.snapshot import Snapshot
-from fewshot.errors import InputError
+from fewshot.losses.arguments import at_least_zero
 from fewshot.losses.prototype_attraction import prototype_attraction
 from fewshot.losses.relation_distillation import RelationDistillation
 from fewshot.models.embedder import Embedder
@@ -59,13 +59,10 @@ class PRD(MetricMethod):
         seed: int = 0,
     ) -> None:
         super().__init__(embedder, classes, loss, views)
-        for name, weight in (("alpha", alpha), ("beta", beta), ("loss_scale", loss_scale)):
-            if not 0 <= weight < float("inf"):
-                raise InputError(f"continual.{name}={weight} must be at least 0 and finite")
         self.relation = relation
-        self.alpha = alpha
-        self.beta = beta
-        self.loss_scale = loss_scale
+        self.alpha = at_least_zero(alpha=alpha)
+        self.beta = at_least_zero(beta=beta)
+        self.loss_scale = at_least_zero(loss_scale=loss_scale)
         self.cil_candidates = cil_candidates
         self.prototypes = Prototypes(
             classes,
