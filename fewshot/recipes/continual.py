@@ -18,7 +18,7 @@ from fewshot.continual.task_schedule import TaskSchedule, check_over
 from fewshot.errors import InputError
 from fewshot.evaluation.embeddings import embed
 from fewshot.recipes.continual_figure import save_heat_maps
-from fewshot.recipes.continual_result import StreamResult, kept_bytes, print_result, save_stream
+from fewshot.recipes.continual_result import AT_THE_END, StreamResult, kept_bytes, print_result, save_stream
 from fewshot.recipes.model import card
 from fewshot.recipes.network import optimizer_for
 from fewshot.recipes.run_in_progress import Running, running, start
@@ -40,7 +40,7 @@ def train(config: DictConfig) -> Path:
     Returns:
         the run's folder: beside the files of every run, `accuracy.json`, `accuracy_KIND.csv` and
         `accuracy.png` after each task, and at the end `method.pt` (all that predicts) and
-        `eval/continual_*/result.json`.
+        `eval/continual/result.json`.
 
     Raises:
         InputError: anything the user can mend.
@@ -98,11 +98,12 @@ def train(config: DictConfig) -> Path:
             ),
             "kept_bytes": kept_bytes(method),
         }
-        save_stream(run.folder, result)
+        save_stream(run.folder / AT_THE_END, result)
         run.record.update(vars(outcome))
         run.tracker.summary({**result.figures(), "steps": outcome.steps, "seconds": outcome.seconds})
         print(f"run        {run.folder}")
         print_result(result)
+        print(f"tables     {run.folder}/accuracy_*.csv, heat maps {run.folder}/accuracy.png")
     return run.folder
 
 

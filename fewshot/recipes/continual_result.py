@@ -15,17 +15,18 @@ from omegaconf import DictConfig
 from torch import nn
 
 from fewshot.config import plain
-from fewshot.continual.accuracy_matrix import AccuracyMatrix, write_matrices
+from fewshot.continual.accuracy_matrix import AccuracyMatrix
 from fewshot.continual.measures import Session, forward_transfer, measures, sessions
 from fewshot.continual.method import Method
 from fewshot.continual.scenario import Scenario
 from fewshot.evaluation.result_files import write_summary_and_arrays
-from fewshot.recipes.continual_figure import save_heat_maps, save_sessions
+from fewshot.recipes.continual_figure import save_sessions
 from fewshot.recipes.stream_parts import StreamParts
 from fewshot.training.device import Machine
 
 ARRAYS = "matrices.npz"
-FOLDER = "continual"
+AT_THE_END = Path("eval") / "continual"
+"""Where training leaves its result, within the run's folder."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,8 @@ def _tensors(module: nn.Module) -> list[Any]:
     return [*module.parameters(), *module.buffers()]
 
 
-def save_stream(run: Path, result: StreamResult) -> Path:
-    """Write result.json and matrices.npz to `run/eval/continual`, tables and figures to `run`.
+def save_stream(folder: Path, result: StreamResult) -> Path:
+    """Write result.json, matrices.npz and, of few-shot sessions, sessions.png.
 
     Returns:
         the path of result.json.
@@ -125,8 +126,6 @@ def save_stream(run: Path, result: StreamResult) -> Path:
     Raises:
         InputError: the folder cannot be written.
     """
-    write_matrices(run, dict(result.matrices))
-    save_heat_maps(run / "accuracy.png", result.matrices)
     summary: dict[str, Any] = {"kind": "continual", **{k: dict(v) for k, v in result.measures.items()}}
     arrays = {kind: matrix.accuracy for kind, matrix in result.matrices.items()}
     arrays["untrained"] = result.untrained
@@ -137,8 +136,10 @@ def save_stream(run: Path, result: StreamResult) -> Path:
         }
     if result.sessions is not None:
         summary["sessions"] = {name: values.tolist() for name, values in result.sessions._asdict().items()}
-        save_sessions(run / "sessions.png", result.sessions)
-    return write_summary_and_arrays(run / "eval" / FOLDER, summary, result.details, ARRAYS, arrays)
+    saved = write_summary_and_arrays(folder, summary, result.details, ARRAYS, arrays)
+    if result.sessions is not None:
+        save_sessions(folder / "sessions.png", result.sessions)
+    return saved
 
 
 _SHOWN = {

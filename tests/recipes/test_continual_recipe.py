@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,6 +130,45 @@ def test_validation_images_take_the_place_of_test_images(place: Path, tmp_path: 
     assert saved["scenario"]["sha256"] != result(finished)["scenario"]["sha256"]
 
 
+def test_a_finished_run_is_measured_anew_to_the_same_figures(place: Path, finished: Path) -> None:
+    done = program("eval.py", "evaluation=continual", f"run={finished}", "threads=1", cwd=place)
+    assert f"run        {finished}" in done.stdout and "final average" in done.stdout
+    again = json.loads((finished / "eval" / "continual-task_incremental" / "result.json").read_text())
+    trained = result(finished)
+    same_keys = ("task_incremental", "class_incremental", "linear_probe", "scenario", "evaluated")
+    assert {key: again[key] for key in same_keys} == {key: trained[key] for key in same_keys}
+    assert again["predict"] == "task_incremental" and again["cost"] == trained["cost"]
+    # Weights that changed since are noticed: nothing of the last row is copied.
+    content = torch.load(finished / "method.pt")
+    content["method"]["classifier.weight"] = -content["method"]["classifier.weight"]
+    other = finished.parent / "other"
+    shutil.copytree(finished, other)
+    torch.save(content, other / "method.pt")
+    words = ["evaluation=continual", f"run={other}", "evaluation.predict=class_incremental", "threads=1"]
+    program("eval.py", *words, cwd=place)
+    worse = json.loads((other / "eval" / "continual-class_incremental" / "result.json").read_text())
+    shutil.rmtree(other)
+    assert worse["task_incremental"]["final_average"] < trained["task_incremental"]["final_average"]
+    assert worse["task_incremental"]["learning_accuracy"] != trained["task_incremental"]["learning_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("part=val", "part=val: the run's scenario says which images are measured"),
+        ("data=glyphs", "data: evaluation=continual measures the stream that a run learned; leave it out"),
+        ("run=nowhere", "nowhere"),
+        ("shots=5", "shots=5: evaluation=continual has no episodes; leave it out"),
+    ],
+)
+def test_a_mistake_of_an_evaluation_is_one_line(place: Path, finished: Path, words: str, says: str) -> None:
+    given = [words] if words.startswith("run=") else [words, f"run={finished}"]
+    done = program("eval.py", "evaluation=continual", *given, cwd=place, check=False)
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ") and says in last
+
+
 def test_few_shot_sessions_have_their_table_and_figure(place: Path, tmp_path: Path) -> None:
     words = [
         "first_task=8",
@@ -142,7 +182,7 @@ def test_few_shot_sessions_have_their_table_and_figure(place: Path, tmp_path: Pa
     sessions = result(run)["sessions"]
     assert sessions.keys() == {"all", "base", "new", "harmonic_mean"} and len(sessions["all"]) == 4
     assert sessions["new"][0] is None and "after session" in out
-    assert (run / "sessions.png").read_bytes().startswith(b"\x89PNG")
+    assert (run / "eval" / "continual" / "sessions.png").read_bytes().startswith(b"\x89PNG")
     assert torch.load(run / "last.pt")["outcome"]["steps"] == 40 + 3 * 6
 
 

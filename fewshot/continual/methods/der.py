@@ -26,7 +26,8 @@ class DERPlusPlus(Finetune):
     Args:
         embedder, classes, softmax_over, seed: see `Finetune`; "current" has no place for replayed images.
         augment: of replayed images, which are kept as they are.
-        alpha, beta: weights of logits and labels; 0.3 and 0.5 are the public code's for CIFAR-100, 500 kept images.
+        alpha, beta: weights of logits and labels; 0.3 and 0.5 are the public code's for CIFAR-100 with 500
+            kept images.
         buffer_size: images kept in all.
         replayed: images of each draw; None for as many as the batch has.
     """

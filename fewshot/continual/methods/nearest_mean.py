@@ -21,8 +21,7 @@ class NearestMean(Finetune):
     Args:
         embedder, classes, seed: see `Finetune`.
         train_first: false freezes the encoder from the start, for weights that were trained before (`init`,
-        or
-            pretrained ones).
+            or pretrained ones).
     """
 
     def __init__(self, embedder: Embedder, classes: int, train_first: bool = True, seed: int = 0) -> None:
