@@ -24,7 +24,7 @@ _FOLDS = {**{f"data_batch_{number}": "train" for number in range(1, 6)}, "test_b
 
 @dataclass(frozen=True, kw_only=True)
 class Cifar10(Source):
-    """The 60,000 images of CIFAR-10, named "CLASS/train/FILE" or "CLASS/test/FILE" after the owner's parts."""
+    """The 60,000 images of CIFAR-10, called "CLASS/train/FILE" or "CLASS/test/FILE" by the owner's parts."""
 
     name: ClassVar[str] = "cifar10"
     title: ClassVar[str] = "CIFAR-10"
