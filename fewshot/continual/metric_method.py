@@ -17,24 +17,30 @@ class MetricMethod(Method):
     Args:
         embedder, classes: see `Method`. A head for training only is the projector; with any other head,
             features and projected features are the same.
-        loss: `kind` "batch".
+        loss: on batches, or one of episodes that has a form for them, `of_set`, as ICNN has.
         views: of each image, see `Method`; contrastive losses need two.
 
     Raises:
-        InputError: a loss of another kind.
+        InputError: a loss that needs episodes.
     """
 
     loss: nn.Module
 
     def __init__(self, embedder: Embedder, classes: int, loss: nn.Module, views: Literal[1, 2]) -> None:
         super().__init__(embedder, classes)
-        if getattr(loss, "kind", None) != "batch":
+        if getattr(loss, "kind", None) != "batch" and not hasattr(loss, "of_set"):
             raise InputError(
                 f"loss {type(loss).__name__} compares queries with supports, but a stream of tasks comes in "
                 "plain batches: use a loss on batches, such as loss=supcon"
             )
         self.loss = loss
         self.views = views
+
+    def contrast(self, projected: Tensor, labels: Tensor) -> Tensor:
+        """The loss (0-d) of g(z) [n, dim] with labels int64 [n]."""
+        compare = getattr(self.loss, "of_set", self.loss)
+        loss: Tensor = compare(projected, labels)
+        return loss
 
     def represent(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features z [n, embed_dim], which predict, and projected ones g(z) [n, dim], which the loss sees."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,7 @@ from fewshot.continual.methods.supcon import SupConFinetune
 from fewshot.data.augmentation import Augmentation, RandomFlip
 from fewshot.errors import InputError
 from fewshot.losses import SupCon
+from fewshot.recipes.continual_result import kept_bytes
 from fewshot.targets import resolve_target
 from fewshot.training.guard import StepGuard
 
@@ -126,6 +128,33 @@ def test_it_goes_on_from_its_state_within_and_between_tasks(name: str) -> None:
         found = other.state_dict()[key]
         assert torch.equal(value, found) if isinstance(value, Tensor) else value == found, key
     assert torch.equal(made.scores(images), other.scores(images))
+
+
+@every
+def test_what_is_kept_does_not_grow_with_the_tasks(name: str) -> None:
+    """Rows for all classes, snapshots and the stated memory are there from the start; nothing is added."""
+    made = build(name)
+
+    def saved_bytes() -> int:
+        file = io.BytesIO()
+        torch.save(made.state_dict(), file)
+        return len(file.getvalue())
+
+    before, file_before = kept_bytes(made), saved_bytes()
+    learn(made, steps=2)
+    assert kept_bytes(made) == before
+    # Numbers such as that of the task take a byte or two more when they are larger.
+    assert abs(saved_bytes() - file_before) <= 64
+
+
+def test_what_is_kept_is_what_the_methods_say() -> None:
+    encoder = 4 * sum(p.numel() for p in embedder(True).parameters())
+    statistics = sum(b.numel() * b.element_size() for b in embedder(True).buffers())
+    dim, marks = embedder(True).embed_dim, CLASSES * (3 + 8)
+    assert kept_bytes(build("prd")) == encoder + statistics + 2 * 4 * CLASSES * dim + marks
+    image = embedder().size ** 2
+    heads = 4 * CLASSES * (embedder().embed_dim + 1)
+    assert kept_bytes(build("er")) == heads + SMALL_BUFFER["er"] * (image + 8) + marks
 
 
 @every

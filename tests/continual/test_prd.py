@@ -49,6 +49,7 @@ def test_loss_is_the_equation(official: bool) -> None:
     loss, logs = made(given, torch.Generator())
 
     features, projected = made.represent(given.images)
+    assert made.old_embedder.batch_statistics == official
     old_features = made.old_embedder.module.embed(given.images)
     prototypes, old_prototypes = made.prototypes.weight, made.old_prototypes.module.weight
     labels = given.labels.tolist()
@@ -120,7 +121,9 @@ def test_the_first_task_has_no_relations_and_any_loss_on_batches_will_do() -> No
 def test_the_snapshot_is_the_model_of_the_task_before_and_stays() -> None:
     made = prd()
     learn(made, steps=2, tasks=TASKS[:2])
+    learnt = made.prototypes.weight.detach().clone()
     made.begin_task(torch.tensor(TASKS[2]))
+    assert torch.equal(made.old_prototypes.module.weight, learnt)  # type: ignore[arg-type]
     images = batch(TASKS[2]).images
     with torch.no_grad():
         before = made.old_embedder.module.embed(images)

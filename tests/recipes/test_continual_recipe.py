@@ -186,6 +186,17 @@ def test_few_shot_sessions_have_their_table_and_figure(place: Path, tmp_path: Pa
     assert torch.load(run / "last.pt")["outcome"]["steps"] == 40 + 3 * 6
 
 
+@pytest.mark.parametrize("loss", ["icnn", "contrastive", "multi_similarity", "proxy_anchor"])
+def test_any_loss_on_batches_takes_the_place_of_supcon(place: Path, tmp_path: Path, loss: str) -> None:
+    """ICNN is of the first paper, the others of those that Metrix mixes."""
+    small = [w for w in SMALL if not w.startswith(("continual=", "head=", "steps=", "tasks="))]
+    words = ["continual=prd", f"loss={loss}", "head.widths=[16,8]", "steps=3", "tasks=2"]
+    program("train.py", *small, *words, f"output_dir={tmp_path}", cwd=place)
+    lines = [json.loads(line) for line in (only_run(tmp_path) / "metrics.jsonl").read_text().splitlines()]
+    last = [line for line in lines if "train/relation" in line][-1]
+    assert np.isfinite(last["train/contrastive"]) and last["train/relation"] > 0
+
+
 def test_domains_of_folders_are_tasks(place: Path, tmp_path: Path) -> None:
     from PIL import Image
 

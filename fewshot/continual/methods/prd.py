@@ -79,7 +79,7 @@ class PRD(MetricMethod):
         """Loss (0-d) and its terms without their weights; arguments as in `Method`."""
         features, projected = self.represent(batch.images)
         prototypes = self.prototypes.weight
-        contrastive: Tensor = self.loss(projected, batch.labels)
+        contrastive = self.contrast(projected, batch.labels)
         attraction = prototype_attraction(features, batch.labels, prototypes)
         loss = self.loss_scale * contrastive + self.alpha * attraction
         logs = {"contrastive": contrastive.detach(), "attraction": attraction.detach()}

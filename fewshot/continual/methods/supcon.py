@@ -31,8 +31,7 @@ class SupConFinetune(MetricMethod):
 
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss (0-d) and what to log (nothing but the loss itself); arguments as in `Method`."""
-        loss: Tensor = self.loss(self.represent(batch.images)[1], batch.labels)
-        return loss, {}
+        return self.contrast(self.represent(batch.images)[1], batch.labels), {}
 
     def end_task(self, images: TaskImages) -> None:
         with torch.no_grad(), evaluation_mode(self):
