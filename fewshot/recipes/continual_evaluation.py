@@ -51,6 +51,7 @@ class ContinualEvaluation:
         machine = set_up(config.device, config.precision, config.threads)
         run = Path(config.run) if config.run is not None else newest_run(Path(config.output_dir), "continual")
         began = time.monotonic()
+        learnt = _finished(run)
         content = checkpoint.load(run / "method.pt", machine.device)
         saved, (untrained,) = read_summary_and_arrays(run / AT_THE_END, ARRAYS, ("untrained",))
         of_run = load_config(run)
@@ -70,7 +71,7 @@ class ContinualEvaluation:
             )
         matrices = {
             kind: _with_last_row(matrix, row)
-            for (kind, matrix), row in zip(read_matrices(run).items(), found, strict=True)
+            for (kind, matrix), row in zip(learnt.items(), found, strict=True)
         }
         probe = np.array(saved["linear_probe"]["of_task"]) if "linear_probe" in saved else None
         result = StreamResult.of(of_run, parts, matrices, untrained, probe, machine)
@@ -86,6 +87,19 @@ class ContinualEvaluation:
         print_result(result)
         print(f"saved      {path}")
         return path
+
+
+def _finished(run: Path) -> dict[str, AccuracyMatrix]:
+    """The accuracies of a stream; InputError if its last task was not learned yet."""
+    matrices = read_matrices(run)
+    for matrix in matrices.values():
+        unseen = [name for name, row in zip(matrix.names, matrix.accuracy, strict=True) if np.isnan(row[0])]
+        if unseen:
+            raise InputError(
+                f"run={run}: task {unseen[0]} of {len(matrix.names)} was not learned yet, so it cannot be "
+                f"evaluated; go on with python train.py resume={run}"
+            )
+    return matrices
 
 
 def _with_last_row(

@@ -169,6 +169,18 @@ def test_a_mistake_of_an_evaluation_is_one_line(place: Path, finished: Path, wor
     assert last.startswith("error: ") and says in last
 
 
+def test_an_unfinished_stream_is_not_evaluated(place: Path, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    path = tmp_path / "run" / "accuracy.json"
+    content = json.loads(path.read_text())
+    for kind in ("task_incremental", "class_incremental"):
+        content[kind][2:] = [[None] * 4] * 2
+    path.write_text(json.dumps(content))
+    done = program("eval.py", "evaluation=continual", f"run={tmp_path / 'run'}", cwd=place, check=False)
+    assert done.returncode == 2
+    assert ": task 3 of 4 was not learned yet, so it cannot be evaluated" in done.stderr.splitlines()[-1]
+
+
 def test_few_shot_sessions_have_their_table_and_figure(place: Path, tmp_path: Path) -> None:
     words = [
         "first_task=8",
