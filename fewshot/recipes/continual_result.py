@@ -23,6 +23,7 @@ from fewshot.evaluation.result_files import write_summary_and_arrays
 from fewshot.recipes.continual_figure import save_sessions
 from fewshot.recipes.stream_parts import StreamParts
 from fewshot.training.device import Machine
+from fewshot.whole_file import write_whole
 
 ARRAYS = "matrices.npz"
 AT_THE_END = Path("eval") / "continual"
@@ -118,7 +119,7 @@ def _tensors(module: nn.Module) -> list[Any]:
 
 
 def save_stream(folder: Path, result: StreamResult) -> Path:
-    """Write result.json, matrices.npz and, of few-shot sessions, sessions.png.
+    """Write result.json, matrices.npz and, of few-shot sessions, sessions.csv and sessions.png.
 
     Returns:
         the path of result.json.
@@ -138,8 +139,17 @@ def save_stream(folder: Path, result: StreamResult) -> Path:
         summary["sessions"] = {name: values.tolist() for name, values in result.sessions._asdict().items()}
     saved = write_summary_and_arrays(folder, summary, result.details, ARRAYS, arrays)
     if result.sessions is not None:
+        write_whole(folder / "sessions.csv", _csv(result.sessions))
         save_sessions(folder / "sessions.png", result.sessions)
     return saved
+
+
+def _csv(sessions: Session) -> str:
+    """A row after each session; empty where there is no new class yet."""
+    rows = [",".join(("session", *sessions._fields))]
+    for number, values in enumerate(zip(*sessions, strict=True)):
+        rows.append(",".join((str(number), *("" if math.isnan(v) else repr(float(v)) for v in values))))
+    return "\n".join(rows) + "\n"
 
 
 _SHOWN = {

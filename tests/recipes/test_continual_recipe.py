@@ -195,6 +195,9 @@ def test_few_shot_sessions_have_their_table_and_figure(place: Path, tmp_path: Pa
     assert sessions.keys() == {"all", "base", "new", "harmonic_mean"} and len(sessions["all"]) == 4
     assert sessions["new"][0] is None and "after session" in out
     assert (run / "eval" / "continual" / "sessions.png").read_bytes().startswith(b"\x89PNG")
+    rows = (run / "eval" / "continual" / "sessions.csv").read_text().splitlines()
+    assert rows[0] == "session,all,base,new,harmonic_mean" and rows[1].endswith(",,") and len(rows) == 5
+    assert [float(value) for value in rows[4].split(",")[1:]] == [sessions[key][3] for key in sessions]
     assert torch.load(run / "last.pt")["outcome"]["steps"] == 40 + 3 * 6
 
 

@@ -26,7 +26,7 @@ class OnlineEWC(Finetune):
 
     Args:
         embedder, classes, softmax_over, seed: see `Finetune`.
-        strength: of the penalty.
+        strength: of the penalty; SGD diverges where lr * strength * F passes about 2.
         decay: of the Fisher information of earlier tasks, in [0, 1].
         fisher_batch: b; 1 is exact and slow.
 
@@ -38,7 +38,7 @@ class OnlineEWC(Finetune):
         self,
         embedder: Embedder,
         classes: int,
-        strength: float = 10.0,
+        strength: float = 1.0,
         decay: float = 1.0,
         fisher_batch: int = 16,
         softmax_over: SoftmaxOver = "current",
