@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from fewshot.cli.job import settle
 from fewshot.cli.schema import EvalSchema, TrainSchema
 from fewshot.config import check_targets, instantiate, plain
+from fewshot.continual.method import Method
 from fewshot.data.image_set import ImageSet
 from fewshot.data.source import Source
 from fewshot.evaluation.classifiers.cl2n import CL2N
@@ -87,6 +88,10 @@ def built_objective(config: DictConfig, table: ClassTable) -> torch.nn.Module:
     sampler = instantiate(config.sampler, table=table, seed=config.seed, stream="train")
     offered = {"classes": len(table.classes), "dim": embedder.dim}
     loss = instantiate(config.loss, offered=offered)
+    if "_target_" in config.continual:
+        given = {**offered, "embedder": embedder, "loss": loss, "augment": instantiate(config.augment)}
+        method: torch.nn.Module = instantiate(config.continual, offered=given)
+        return method
     if "_target_" in config.memory:
         loss = instantiate(config.memory, offered=offered, loss=loss)
     mixup = instantiate(config.mixup) if "_target_" in config.mixup else None
@@ -104,8 +109,8 @@ def leaves(node: Any, path: str = "") -> Iterator[str]:
 
 def test_every_group_is_tested_here() -> None:
     tested = {
-        *("augment", "backbone", "classifier", "data", "evaluation", "experiment", "head", "loss", "memory"),
-        *("mixup", "optimizer", "recipe", "sampler", "scheduler", "tracking"),
+        *("augment", "backbone", "classifier", "continual", "data", "evaluation", "experiment", "head"),
+        *("loss", "memory", "mixup", "optimizer", "recipe", "sampler", "scheduler", "tracking"),
     }
     assert {path.name for path in CONF.iterdir() if path.is_dir()} - set(NOT_COMPOSED) == tested
 
@@ -130,6 +135,12 @@ def assert_at_defaults(node: DictConfig, given: tuple[str, ...] = (), chosen: tu
     for key, value in options.items():
         default = parameters[key].default
         assert key in chosen or value == (list(default) if isinstance(default, tuple) else default), key
+
+
+@pytest.mark.parametrize("choice", choices("continual"))
+def test_continual(choice: str, table: ClassTable) -> None:
+    made = built_objective(composed("train", "recipe=continual", f"continual={choice}"), table)
+    assert isinstance(made, Plain if choice == "none" else Method)
 
 
 @pytest.mark.parametrize("choice", choices("memory"))
@@ -272,7 +283,8 @@ def test_experiment_builds(choice: str, table: ClassTable) -> None:
     optimizer = instantiate(config.optimizer, params=[torch.nn.Parameter(torch.ones(1))])
     steps = config.steps if config.epochs is None else config.epochs * sampler.steps_per_epoch
     schedule_for(config.scheduler, optimizer, steps, sampler.steps_per_epoch)
-    assert config.epochs is not None or config.validation.every <= steps
+    streams = "_target_" in config.continual  # which have no validation between steps
+    assert config.epochs is not None or streams or config.validation.every <= steps
 
 
 @pytest.mark.parametrize("choice", EXPERIMENTS)

@@ -15,17 +15,13 @@ from typing import Any
 from fewshot.annotations import convert
 from fewshot.cli.arguments import Arguments, Override, literal, split_at_commas
 from fewshot.cli.conf_folder import ConfFolder
+from fewshot.cli.ignored import refuse_ignored
 from fewshot.cli.preview import EVERYTHING, Preview, preview
 from fewshot.errors import InputError
 from fewshot.suggestion import did_you_mean
 
 # What a resumed run may be given anew: where it computes, not what.
 BESIDE_RESUME = ("device", "threads")
-# What makes episodes, which evaluation=few_shot alone has.
-_OF_EPISODES = ("ways", "shots", "queries", "episodes", "classifier")
-# What recipe=retrieval, which chooses by Recall@1, has no use for; and what makes episodes to train on.
-_NOT_OF_RETRIEVAL = ("classifier", "validation.episodes")
-_OF_THE_TASK = ("ways", "shots", "queries")
 # Their files set keys anywhere in the config.
 _GLOBAL_GROUPS = ("experiment", "recipe")
 
@@ -75,8 +71,7 @@ def check(arguments: Arguments, conf: ConfFolder, name: str, schema: type) -> Pr
             _check_type(override, schema)
     _check_resume(arguments)
     _check_length(arguments, seen)
-    _check_evaluation(arguments, seen)
-    _check_retrieval(arguments, seen)
+    refuse_ignored(arguments, seen)
     return seen
 
 
@@ -100,29 +95,6 @@ def _check_resume(arguments: Arguments) -> None:
             raise InputError(
                 f"resume: a run goes on with its own settings, so {override.word} can't be given beside it "
                 f"(only {', '.join(BESIDE_RESUME)} can); start a new run from its weights with init=RUN"
-            )
-
-
-def _check_evaluation(arguments: Arguments, seen: Preview) -> None:
-    """What says how episodes are drawn may not be lost silently where none are drawn."""
-    chosen = seen.choices.get("evaluation")
-    if chosen in (None, "few_shot"):
-        return
-    for override in arguments.overrides:
-        if override.key.split(".")[0] in _OF_EPISODES:
-            raise InputError(f"{override.word}: evaluation={chosen} has no episodes; leave it out")
-
-
-def _check_retrieval(arguments: Arguments, seen: Preview) -> None:
-    """Likewise in training that draws no episodes, or chooses by none."""
-    if seen.choices.get("recipe") != "retrieval":
-        return
-    for override in arguments.overrides:
-        if override.key.startswith(_NOT_OF_RETRIEVAL):
-            raise InputError(f"{override.word}: recipe=retrieval chooses by Recall@1; leave it out")
-        if override.key in _OF_THE_TASK and seen.choices.get("sampler") != "episodes":
-            raise InputError(
-                f"{override.word}: recipe=retrieval draws episodes with sampler=episodes alone; leave it out"
             )
 
 

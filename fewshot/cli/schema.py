@@ -34,6 +34,21 @@ class TrainingSchema:
 
 
 @dataclass(frozen=True)
+class ScenarioSchema:
+    """`scenario.*`: the stream of continual learning."""
+
+    classes: int | None
+    shots: int | None
+    domains: bool
+    test_share: float
+    validation_share: float
+    fold_seed: int
+    first_length: int | None
+    schedule: str
+    linear_probe: bool
+
+
+@dataclass(frozen=True)
 class TrainSchema:
     """Keys of `conf/train.yaml`."""
 
@@ -52,6 +67,10 @@ class TrainSchema:
     resume: str | None
     name: str | None
     output_dir: str
+    tasks: int
+    first_task: int | None
+    class_order: str
+    scenario: ScenarioSchema
     validation: ValidationSchema
     training: TrainingSchema
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fewshot.errors import InputError
 
 PARTS = ("train", "val", "test")
-PROTOCOLS = ("few_shot", "retrieval")
+PROTOCOLS = ("few_shot", "retrieval", "continual")
 FITS = ("cover", "squash")
 RESIDENCIES = ("memmap", "ram", "device")
 
@@ -91,7 +91,8 @@ class Source(ABC):
     `mean`, `std` (in units of [0, 1]), `split` and `residency` do not, and need no new pack.
 
     The same images are divided otherwise for few-shot learning than for retrieval. `protocol` comes
-    from the recipe, not from the YAML, and decides what `split=None` means.
+    from the recipe, not from the YAML, and decides what `split=None` means. Continual learning takes all
+    classes, whatever the split, and divides the images of each (`test_images`).
     """
 
     name: ClassVar[str]
@@ -199,5 +200,16 @@ class Source(ABC):
 
         Returns:
             query and gallery, bool [n] each; None: every image searches all the others.
+        """
+        return None
+
+    def test_images(self, names: Sequence[str]) -> NDArray[np.bool_] | None:
+        """Which images the owner keeps for testing, where training and test images are of the same classes.
+
+        Args:
+            names: [n], of the images of a packed set, as `records` gave them.
+
+        Returns:
+            bool [n]; None: the owner says nothing, or the packed form does not.
         """
         return None

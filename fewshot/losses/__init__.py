@@ -19,6 +19,7 @@ from fewshot.losses.icnn_2021 import ICNN2021
 from fewshot.losses.info_nce import InfoNCE
 from fewshot.losses.lifted_structure import LiftedStructure, lifted_structure
 from fewshot.losses.lifted_structure_hermans import LiftedStructureHermans
+from fewshot.losses.logit_distillation import logit_distillation
 from fewshot.losses.margin import Margin, margin
 from fewshot.losses.matching import MatchingNetwork, matching
 from fewshot.losses.multi_similarity import MultiSimilarity
@@ -27,11 +28,13 @@ from fewshot.losses.nca import NCA, nca
 from fewshot.losses.normalized_softmax import NormalizedSoftmax
 from fewshot.losses.nt_xent import NTXent, nt_xent
 from fewshot.losses.proto_triplet import ProtoTriplet, proto_triplet
+from fewshot.losses.prototype_attraction import prototype_attraction
 from fewshot.losses.prototypical import PrototypicalCrossEntropy, prototypical_cross_entropy
 from fewshot.losses.prototypical_cosine import CosinePrototypicalCrossEntropy
 from fewshot.losses.proxy_anchor import ProxyAnchor
 from fewshot.losses.proxy_nca import ProxyNCA
 from fewshot.losses.proxy_nca_pp import ProxyNCAPlusPlus
+from fewshot.losses.relation_distillation import RelationDistillation, relation_distillation
 from fewshot.losses.soft_triple import SoftTriple
 from fewshot.losses.supcon import SupCon, supcon
 from fewshot.losses.triplet import Triplet, triplet
@@ -64,6 +67,7 @@ __all__ = [
     "ProxyAnchor",
     "ProxyNCA",
     "ProxyNCAPlusPlus",
+    "RelationDistillation",
     "SoftTriple",
     "SupCon",
     "Triplet",
@@ -72,12 +76,15 @@ __all__ = [
     "cosface",
     "icnn",
     "lifted_structure",
+    "logit_distillation",
     "margin",
     "matching",
     "nca",
     "nt_xent",
     "proto_triplet",
+    "prototype_attraction",
     "prototypical_cross_entropy",
+    "relation_distillation",
     "supcon",
     "triplet",
 ]

@@ -15,6 +15,14 @@ def above_zero(**argument: float) -> float:
     return value
 
 
+def at_least_zero(**argument: float) -> float:
+    """The one named number, if it is finite and at least 0; else InputError."""
+    ((name, value),) = argument.items()
+    if not (value >= 0 and math.isfinite(value)):
+        raise InputError(f"{name}={value} of the loss must be a finite number, at least 0")
+    return value
+
+
 def at_least_one(**argument: int) -> int:
     """The one named whole number, if it is at least 1; else InputError."""
     ((name, value),) = argument.items()

@@ -99,6 +99,19 @@ class ICNN(nn.Module):
         return -self.score(support, query).log().mean()
 
     @full_precision
+    def of_set(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The loss of a plain batch, which variant `full` does not tell from an episode: see `icnn`.
+
+        Raises:
+            InputError: another variant, or official=true: both need to know the queries.
+        """
+        if self.variant != "full" or self.official:
+            choice = "official=true" if self.official else f"variant={self.variant}"
+            raise InputError(f"loss=icnn loss.{choice} needs episodes; for plain batches use variant=full")
+        found = nearest_neighbours(embeddings[None], labels[None], k=self.k, inspected=self.inspected)
+        return -_score(found, purity(found), self.omega, self.unbiased).log().mean()
+
+    @full_precision
     def score(self, support: Tensor, query: Tensor) -> Tensor:
         """S in (0, 1] of each episode.
 

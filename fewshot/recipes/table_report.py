@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from fewshot.errors import InputError
 from fewshot.evaluation.intervals import Interval, mean_interval, paired_difference, seed_interval
-from fewshot.evaluation.result_files import read_result
+from fewshot.evaluation.result_files import read_result, read_summary_and_arrays
 from fewshot.evaluation.retrieval_result import read_retrieval
+from fewshot.recipes.continual_result import ARRAYS
 from fewshot.recipes.run_record import read_record
 from fewshot.recipes.table import Cell, Table, result_folder, runs_below
 
@@ -70,7 +71,7 @@ def report(table: Table, output: Path) -> str:
 
 
 def _section(table: Table, cells: list[Cell], words: tuple[str, ...], output: Path) -> list[str]:
-    kind = RETRIEVAL if "evaluation=retrieval" in words else FEW_SHOT
+    kind = next((kind for word, kind in KINDS.items() if word in words), FEW_SHOT)
     found = {
         (cell.row, cell.seed): kind.read(folder)
         for cell in cells
@@ -191,3 +192,40 @@ RETRIEVAL = Kind(
     _retrieval,
     _queries,
 )
+
+
+def _stream(folder: Path) -> Result:
+    summary, (til, cil) = read_summary_and_arrays(folder, ARRAYS, ("task_incremental", "class_incremental"))
+    a = til if summary["predict"] == "task_incremental" else cil
+    learned, final = np.diagonal(a), a[-1]
+    tasks = len(a)
+    further: dict[str, NDArray[np.float64] | float] = {"learning accuracy, %": learned.copy()}
+    if tasks > 1:
+        best = np.where(np.tri(tasks - 1, dtype=bool), a[:-1, :-1], -np.inf).max(axis=0)
+        further["forgetting, points"] = best - final[:-1]
+        further["BWT, points"] = final[:-1] - learned[:-1]
+    further["kept, MB"] = summary["cost"]["kept_bytes"] / 1e6
+    on = f"{summary['evaluated']} {summary['scenario']['sha256']}"
+    return Result(summary, final.copy(), on, further)
+
+
+def _tasks(summary: dict[str, Any]) -> str:
+    sizes = summary["scenario"]["tasks"]
+    return (
+        f"{len(sizes)} tasks of {'/'.join(map(str, dict.fromkeys(sizes)))} classes, "
+        f"{summary['evaluated']} images, stream sha256 {summary['scenario']['sha256'][:12]}; kept: what a "
+        "method holds beside its encoder and projector"
+    )
+
+
+CONTINUAL = Kind(
+    "final average",
+    ("forgetting, points", "BWT, points", "learning accuracy, %", "kept, MB"),
+    "tasks",
+    "streams",
+    _stream,
+    _tasks,
+)
+
+KINDS = {"evaluation=retrieval": RETRIEVAL, "evaluation=continual": CONTINUAL}
+"""By the word of eval.py that chooses them."""

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import datetime
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from fewshot.config import instantiate, plain
+from fewshot.config import instantiate
 from fewshot.errors import InputError
 from fewshot.models.embedder import Embedder
-from fewshot.randomness import stream_key
-from fewshot.recipes.leakage import identity
-from fewshot.recipes.model import Architecture, add_train_mean, card, model_file, start_from
+from fewshot.recipes.model import add_train_mean, card
+from fewshot.recipes.network import new_network, optimizer_for
 from fewshot.recipes.objective import objective_for
-from fewshot.recipes.run_record import resumable, save_config, save_record
+from fewshot.recipes.run_in_progress import running, start
 from fewshot.recipes.schedule import schedule_for
 from fewshot.recipes.training_data import TrainingData, training_data
 from fewshot.sampling.feed import feed_for
-from fewshot.tracking.guarded import trackers
-from fewshot.training import checkpoint
-from fewshot.training.device import Machine, keep_memory, set_up
+from fewshot.training.device import Machine
 from fewshot.training.loop import LoopOptions, Outcome
 from fewshot.training.loop import train as run_loop
-from fewshot.training.parameter_groups import parameter_groups
-from fewshot.training.run_directory import new_run_dir
-from fewshot.training.stopping import Stopped
 
 
 class Validation(Protocol):
@@ -71,16 +61,8 @@ def run_training(config: DictConfig, recipe: Recipe) -> Path:
         InputError: anything the user can mend.
         Stopped: by a signal, with the state saved.
     """
-    state = None
-    folder = None
-    if config.resume is not None:
-        folder = Path(config.resume)
-        saved = resumable(folder)
-        state = checkpoint.load_last(folder)
-        config = OmegaConf.merge(saved, {"device": config.device, "threads": config.threads})  # type: ignore[assignment]
-    if config.allocator:
-        keep_memory()
-    machine = set_up(config.device, config.precision, config.threads)
+    started = start(config)
+    config, machine = started.config, started.machine
 
     # Data: base classes to train on, validation classes to choose by; the test classes stay untouched.
     data = training_data(config, recipe.protocol, machine.device)
@@ -91,23 +73,8 @@ def run_training(config: DictConfig, recipe: Recipe) -> Path:
     validation = recipe.validation(data, config, machine) if data.validation is not None else None
     selection = data.selection(recipe.measure(config))
 
-    # Model and loss; the weights depend on the seed alone.
-    torch.manual_seed(stream_key(config.seed, "weights") >> 1)
-    architecture = Architecture(
-        plain(config.backbone),
-        plain(config.head),
-        source.mean,
-        source.std,
-        source.size,
-        source.channels,
-    )
-    embedder = architecture.build()
-    trained_on: dict[str, Any] = {
-        **identity(source),
-        "before": embedder.backbone.weights_origin,
-    }
-    if config.init is not None:
-        trained_on["before"] = start_from(embedder, model_file(Path(config.init)), torch.device("cpu"))
+    # Model and loss.
+    embedder, architecture, trained_on = new_network(config, source)
     offered = {"classes": len(base.classes), "dim": embedder.dim}
     loss = instantiate(config.loss, offered=offered)
     if (memory := _chosen(config, "memory")) is not None:
@@ -115,12 +82,7 @@ def run_training(config: DictConfig, recipe: Recipe) -> Path:
     mixup = None if (node := _chosen(config, "mixup")) is None else instantiate(node)
     objective = objective_for(embedder, loss, sampler, mixup).to(machine.device)
 
-    # Fused on CUDA: one kernel a step, and the guard can skip a step without waiting for the device.
-    fused = {"fused": True} if machine.device.type == "cuda" else {}
-    if config.optimizer.get("lr") is None:
-        raise InputError("optimizer.lr: needs a number; proxies learn at a multiple of it")
-    groups = parameter_groups(objective, config.optimizer.lr)
-    optimizer = instantiate(config.optimizer, offered=fused, params=groups)
+    optimizer = optimizer_for(config, objective, machine)
     if config.epochs is not None and config.epochs < 1:
         raise InputError(f"epochs={config.epochs} must be at least 1, or null")
     steps = config.steps if config.epochs is None else config.epochs * feed.steps_per_epoch
@@ -134,25 +96,8 @@ def run_training(config: DictConfig, recipe: Recipe) -> Path:
         **config.training,
     )
 
-    if folder is None:
-        folder = new_run_dir(Path(config.output_dir), config.name or run_name(config))
-        save_config(folder, config)
-    record: dict[str, Any] = {
-        "recipe": recipe.name,
-        "status": "running",
-        "started": _now(),
-        "machine": machine.describe(),
-        "selection": selection,
-    }
-    save_record(folder, record)
-    print(f"run {folder}", file=sys.stderr)
-    step = None if state is None else int(state["outcome"]["steps"])
-    tracker = trackers(
-        folder, {name: partial(instantiate, node) for name, node in config.tracking.items()}, step
-    )
-    tracker.config(plain(config))
-    status, exit_status = "failed", 1
-    try:
+    record = {"recipe": recipe.name, "selection": selection}
+    with running(started, run_name(config), record) as run:
         outcome = run_loop(
             objective,
             feed,
@@ -162,25 +107,18 @@ def run_training(config: DictConfig, recipe: Recipe) -> Path:
             options,
             validate=validation or (lambda _: {}),
             monitor=recipe.monitor,
-            tracker=tracker,
-            folder=folder,
+            tracker=run.tracker,
+            folder=run.folder,
             card=lambda _: card(architecture, trained_on, selection, base.names),
-            state=state,
+            state=started.state,
         )
-        add_train_mean(folder / "best.pt", base, data.image_set, machine)
-        record.update(vars(outcome))
-        tracker.summary(
+        add_train_mean(run.folder / "best.pt", base, data.image_set, machine)
+        run.record.update(vars(outcome))
+        run.tracker.summary(
             {f"val/{recipe.monitor}": outcome.best, "steps": outcome.steps, "seconds": outcome.seconds}
         )
-        status, exit_status = "finished", 0
-        announce(folder, outcome, selection, recipe.measure(config), recipe.evaluation(config))
-        return folder
-    except Stopped as stop:
-        status, exit_status = "stopped", 128 + stop.signal
-        raise
-    finally:
-        save_record(folder, {**record, "status": status, "ended": _now()})
-        tracker.close(exit_status)
+        announce(run.folder, outcome, selection, recipe.measure(config), recipe.evaluation(config))
+    return run.folder
 
 
 def run_name(config: DictConfig) -> str:
@@ -218,7 +156,3 @@ def _chosen(config: DictConfig, group: str) -> DictConfig | None:
     if node:
         raise InputError(f"{group}.{next(iter(node))}: {group}=none has no options; choose {group}=NAME")
     return None
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="microseconds")

@@ -22,7 +22,6 @@ from fewshot.training import checkpoint
 from fewshot.training.device import Machine
 from fewshot.training.guard import StepGuard
 from fewshot.training.head_only import HeadOnly
-from fewshot.training.schedule import Schedule
 from fewshot.training.stopping import Stopped, stop_request
 from fewshot.training.window import Window
 
@@ -33,6 +32,16 @@ class Objective(Protocol):
     embedder: Embedder
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+
+class LearningRates(Protocol):
+    """What sets the optimizer's rates; a `Schedule` is one."""
+
+    def finished(self, steps: int) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any], steps: int) -> None: ...
 
 
 class Scalars(Protocol):
@@ -123,7 +132,7 @@ def train(
     objective: Objective,
     feed: Feed,
     optimizer: Optimizer,
-    schedule: Schedule,
+    schedule: LearningRates,
     machine: Machine,
     options: LoopOptions,
     *,

@@ -11,8 +11,8 @@ def parameter_groups(objective: nn.Module, lr: float) -> list[dict[str, Any]]:
     """The trained parameters of an objective as groups for a torch optimizer.
 
     A submodule with an attribute `lr_scale`, a float, has a group of its own at the rate `lr * lr_scale`;
-    with an attribute `weight_decay` that is not None, that too is the group's. Within it a nested submodule
-    with its own `lr_scale` stands apart. Everything else is the first group, in the order of
+    with an attribute `weight_decay` or `momentum` that is not None, that too is the group's. Within it a
+    nested submodule with its own `lr_scale` stands apart. Everything else is the first group, in the order of
     `objective.parameters()`, at the optimizer's own rate and decay. A schedule multiplies the rate of each
     group, so the scale holds all the way, except that cosine's `eta_min` is one number for all.
 
@@ -33,6 +33,7 @@ def parameter_groups(objective: nn.Module, lr: float) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = [{"params": rest}]
     for module, parameters in apart.items():
         groups.append({"params": parameters, "lr": lr * float(module.lr_scale)})  # type: ignore[arg-type]
-        if getattr(module, "weight_decay", None) is not None:
-            groups[-1]["weight_decay"] = module.weight_decay
+        for option in ("weight_decay", "momentum"):
+            if getattr(module, option, None) is not None:
+                groups[-1][option] = getattr(module, option)
     return groups

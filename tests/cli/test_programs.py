@@ -172,3 +172,30 @@ def test_verb_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.endswith("did you mean 'train'?\n")
     assert main(["train", "losss=icnn"]) == 2
     assert capsys.readouterr().err == "error: unknown key 'losss'; did you mean 'loss'?\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("tasks=5", "tasks=5: recipe=few_shot has no stream of tasks; add recipe=continual"),
+        ("continual=finetune", "continual=finetune: recipe=few_shot has no stream of tasks"),
+        ("recipe=retrieval scenario.shots=5", "scenario.shots=5: recipe=retrieval has no stream of tasks"),
+        ("recipe=continual shots=5", "shots=5: recipe=continual makes no use of it; leave it out"),
+        ("recipe=continual mixup=feature", "mixup=feature: recipe=continual makes no use of it"),
+        ("recipe=continual validation.every=5", "validation.every=5: recipe=continual makes no use of it"),
+        ("recipe=continual tasks=x", "tasks: expected int, got 'x'"),
+        ("recipe=continual continual=pdr", "there is no continual=pdr; the choices are"),
+    ],
+)
+def test_keys_of_streams_and_of_other_recipes_are_kept_apart(words: str, says: str) -> None:
+    arguments = parse(words.split())
+    with pytest.raises(InputError) as caught:
+        check(arguments, ConfFolder.found(), TRAIN.name, TRAIN.schema)
+    assert str(caught.value).startswith(says)
+
+
+def test_recipe_continual_takes_its_own_keys() -> None:
+    words = ["recipe=continual", "continual=finetune", "tasks=3", "first_task=4", "scenario.shots=1"]
+    assert (
+        check(parse(words), ConfFolder.found(), TRAIN.name, TRAIN.schema).choices["continual"] == "finetune"
+    )

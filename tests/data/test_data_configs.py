@@ -20,6 +20,7 @@ DRAWN = {"resize", "fit", "path"}
 """Fields of every source that glyphs, which has no files, does not offer."""
 SPLITS = {
     "cars": ("ours", "retrieval"),
+    "cifar10": ("all", "all"),
     "cifar100": ("all", "retrieval"),
     "cifar_fs": ("bertinetto", "bertinetto"),
     "cub": ("closerlook", "retrieval"),
@@ -27,6 +28,7 @@ SPLITS = {
     "fc100": ("oreshkin", "oreshkin"),
     "folder": ("auto", "auto"),
     "glyphs": ("scripts", "scripts"),
+    "imagenet32": ("all", "all"),
     "inshop": ("retrieval", "retrieval"),
     "miniimagenet": ("ravi", "ravi"),
     "omniglot": ("vinyals", "vinyals"),

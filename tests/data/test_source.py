@@ -45,7 +45,7 @@ class Shapes(Source):
         ({"channels": 1}, "mean has 3 numbers for 1"),
         ({"std": (0.1, 0.0, 0.1)}, "above zero"),
         ({"split": "fancy"}, "split='fancy' must be one of plain"),
-        ({"protocol": "zero_shot"}, "protocol='zero_shot' must be one of few_shot, retrieval"),
+        ({"protocol": "zero_shot"}, "protocol='zero_shot' must be one of few_shot, retrieval, continual"),
     ],
 )
 def test_a_wrong_field_is_named(fields: dict[str, Any], says: str) -> None:
@@ -57,6 +57,7 @@ def test_a_wrong_field_is_named(fields: dict[str, Any], says: str) -> None:
 def test_without_a_split_it_is_the_one_that_papers_of_the_protocol_use() -> None:
     assert Shapes().split == "plain"
     assert Shapes(protocol="retrieval").split == "retrieval"
+    assert Shapes(protocol="continual").split == "plain"
     assert Shapes(split="other", protocol="retrieval").split == "other"
     assert Shapes(split="retrieval") == Shapes(protocol="retrieval")
     assert Shapes(protocol="retrieval").key == Shapes().key
@@ -64,6 +65,10 @@ def test_without_a_split_it_is_the_one_that_papers_of_the_protocol_use() -> None
 
 def test_every_image_searches_all_others_unless_the_source_says_otherwise() -> None:
     assert Shapes().query_gallery(["a", "b"]) is None
+
+
+def test_no_image_is_a_test_image_unless_the_source_says_so() -> None:
+    assert Shapes().test_images(["a", "b"]) is None
 
 
 def test_lists_become_tuples_as_hydra_gives_lists() -> None:

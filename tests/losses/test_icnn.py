@@ -53,6 +53,22 @@ def test_equals_loops(shape: Any, variant: Any, k: int, inspected: int | None, o
     assert loss(support, query).item() == pytest.approx(-math.log(wanted), rel=1e-9)
 
 
+def test_a_plain_batch_is_a_set_without_queries() -> None:
+    """In any order of its images; that of an episode gives the episode's loss."""
+    support, query = episode(3, 2, 3)
+    images = torch.cat((support, query), 1).flatten(0, 1)
+    labels = torch.arange(3).repeat_interleave(5)
+    order = torch.randperm(15, generator=generator(0, "test order", 0))
+    for loss in (ICNN(), ICNN(k=2, inspected=6, omega=True, unbiased=False)):
+        expected = loss(support, query)
+        torch.testing.assert_close(loss.of_set(images, labels), expected)
+        torch.testing.assert_close(loss.of_set(images[order], 7 - labels[order]), expected)
+    torch.testing.assert_close(ICNN(k=3).of_set(images[:9], labels[:9]), icnn(images[:9], labels[:9], k=3))
+    for loss, choice in ((ICNN("query"), "variant=query"), (ICNN(official=True), "official=true")):
+        with pytest.raises(InputError, match=rf"loss\.{choice} needs episodes"):
+            loss.of_set(images, labels)
+
+
 @pytest.mark.parametrize("inspected", [None, 4, 7])
 @pytest.mark.parametrize("omega", [False, True])
 def test_function_equals_loops(inspected: int | None, omega: bool) -> None:

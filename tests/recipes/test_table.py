@@ -16,15 +16,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fewshot.cli.commands import eval as eval_
 from fewshot.cli.commands import table as verb
 from fewshot.cli.commands import train
+from fewshot.continual.accuracy_matrix import KINDS
 from fewshot.errors import InputError
 from fewshot.evaluation.accuracy import FewShotAccuracy
-from fewshot.evaluation.result_files import read_result, save_result
+from fewshot.evaluation.result_files import read_result, save_result, write_summary_and_arrays
 from fewshot.evaluation.retrieval import Retrieval
 from fewshot.evaluation.retrieval_result import read_retrieval, save_retrieval
+from fewshot.recipes.continual_result import ARRAYS
 from fewshot.recipes.run_record import save_record
 from fewshot.recipes.table import Table, fill
 from fewshot.recipes.table_report import report
@@ -385,6 +388,100 @@ def test_other_queries_are_not_compared(tmp_path: Path) -> None:
 def test_a_table_of_retrieval_that_was_not_run_yet(tmp_path: Path) -> None:
     rows = cells_of(report(retrieval_table(tmp_path), tmp_path), "retrieval")
     assert rows["soft+mixed"] == ["not run yet", *[""] * 7]
+
+
+STREAM_FILE = """
+title: Streams
+cost: nothing
+seeds: {seeds}
+baseline: lower
+settings:
+  digits:
+    train: [recipe=continual]
+    evaluate:
+      TIL: [evaluation=continual]
+      CIL: [evaluation=continual, evaluation.predict=class_incremental]
+rows:
+  lower: [loss=soft]
+  upper: [loss=hard]
+"""
+
+
+def accuracy_after_each_task(words: dict[str, str], kind: str) -> NDArray[np.float64]:
+    draw = np.random.default_rng((words["loss"] == "hard", kind == "task_incremental", int(words["seed"])))
+    return np.where(np.tri(3, dtype=bool), draw.random((3, 3)), np.nan)
+
+
+class StreamLaboratory(Laboratory):
+    """Leaves results of streams of three tasks."""
+
+    stream = "c" * 64
+
+    def evaluate(self, run: Path, given: dict[str, str]) -> None:
+        words = json.loads((run / "words.json").read_text())
+        predict = given.get("evaluation.predict", "task_incremental")
+        arrays = {kind: accuracy_after_each_task(words, kind) for kind in KINDS}
+        summary = {
+            "kind": "continual",
+            "predict": predict,
+            "evaluated": "test",
+            "scenario": {"tasks": [4, 4, 4], "sha256": self.stream},
+            "cost": {"kept_bytes": 2_500_000},
+            "machine": {"device": "abacus", "threads": 1, "torch": "2"},
+        }
+        write_summary_and_arrays(run / "eval" / f"continual-{predict}", summary, {}, ARRAYS, arrays)
+
+
+def stream_table(folder: Path, seeds: str = "[0]") -> Table:
+    path = folder / "streams.yaml"
+    path.write_text(STREAM_FILE.format(seeds=seeds))
+    return Table.read(path)
+
+
+@pytest.mark.parametrize(("label", "kind"), [("TIL", "task_incremental"), ("CIL", "class_incremental")])
+def test_rows_of_streams_are_paired_by_task(tmp_path: Path, label: str, kind: str) -> None:
+    table = stream_table(tmp_path)
+    fill(table, tmp_path, StreamLaboratory())
+    page = report(table, tmp_path)
+    assert (
+        "| row | final average, % | difference to lower, points | forgetting, points | BWT, points "
+        "| learning accuracy, % | kept, MB | seeds | training, s |"
+    ) in page
+    row = cells_of(page, label)["upper"]
+    ours, theirs = (accuracy_after_each_task({"loss": x, "seed": "0"}, kind) for x in ("hard", "soft"))
+    forgotten = [max(ours[0, 0], ours[1, 0]) - ours[2, 0], ours[1, 1] - ours[2, 1]]
+    assert row == [
+        percent(list(ours[2]), 1.96),
+        percent(list(ours[2] - theirs[2]), 1.96),
+        percent(forgotten, 1.96),
+        percent([ours[2, 0] - ours[0, 0], ours[2, 1] - ours[1, 1]], 1.96),
+        percent([ours[0, 0], ours[1, 1], ours[2, 2]], 1.96),
+        "2.5000",
+        "0",
+        "12",
+    ]
+    assert "3 tasks of 4 classes, test images, stream sha256 cccccccccccc" in page
+
+
+def test_seeds_of_streams_have_their_mean_and_spread(tmp_path: Path) -> None:
+    table = stream_table(tmp_path, "[0, 1, 2]")
+    fill(table, tmp_path, StreamLaboratory())
+    row = cells_of(report(table, tmp_path), "CIL")["lower"]
+    runs = [accuracy_after_each_task({"loss": "soft", "seed": s}, "class_incremental") for s in "012"]
+    assert row[0] == percent([float(a[2].mean()) for a in runs], 4.302653)
+    assert row[4] == percent([float(np.diagonal(a).mean()) for a in runs], 4.302653)
+    assert row[6] == "0, 1, 2"
+
+
+def test_other_streams_are_not_compared(tmp_path: Path) -> None:
+    table, run = stream_table(tmp_path), StreamLaboratory(stop_at=3)
+    with pytest.raises(InputError, match="stopped"):
+        fill(table, tmp_path, run)
+    other = StreamLaboratory()
+    other.stream = "d" * 64
+    fill(table, tmp_path, other)
+    with pytest.raises(InputError, match="different streams"):
+        report(table, tmp_path)
 
 
 # --- the file and the verb --------------------------------------------------------------------------

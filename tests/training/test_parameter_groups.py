@@ -18,11 +18,14 @@ OPTIMIZERS: list[tuple[type[torch.optim.Optimizer], dict[str, Any]]] = [
 
 
 class Proxies(nn.Module):
-    def __init__(self, lr_scale: float | None, weight_decay: float | None = None) -> None:
+    def __init__(
+        self, lr_scale: float | None, weight_decay: float | None = None, momentum: float | None = None
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.arange(6.0).reshape(2, 3))
         self.lr_scale = lr_scale
         self.weight_decay = weight_decay
+        self.momentum = momentum
 
 
 def objective(loss: nn.Module) -> nn.ModuleDict:
@@ -45,6 +48,20 @@ def test_a_scaled_submodule_stands_apart() -> None:
     assert rest == {"params": [made["embedder"].weight, made["embedder"].bias, made["head"].weight]}
     assert proxies == {"params": [made["loss"].weight], "lr": 1.0, "weight_decay": 0.0}
     assert "weight_decay" not in parameter_groups(objective(Proxies(100.0)), 0.01)[1]
+
+
+def test_a_group_may_have_a_momentum_of_its_own() -> None:
+    """None, as PRD's prototypes: with SGD's Nesterov momentum for all else it is plain gradient descent."""
+    made = objective(Proxies(1.0, weight_decay=0.0, momentum=0.0))
+    groups = parameter_groups(made, 0.1)
+    assert groups[1]["momentum"] == 0.0
+    before = made["loss"].weight.detach().clone()
+    optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.5)
+    for _ in range(3):
+        for parameter in made.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+    torch.testing.assert_close(made["loss"].weight.detach(), before - 0.3)
 
 
 def test_the_innermost_scale_counts_and_a_shared_parameter_is_stepped_once() -> None:

@@ -17,8 +17,9 @@ from fewshot.cli.schema import EvalSchema
 PROGRAM = Program(
     name="eval",
     summary="Embeds the images of unseen classes once, then classifies thousands of episodes, or lets each\n"
-    "image search the others (evaluation=retrieval); prints means with their 95% intervals. Without\n"
-    "arguments: the newest completed few-shot run on its own test classes.",
+    "image search the others (evaluation=retrieval), or measures a learned stream anew\n"
+    "(evaluation=continual); prints means with their 95% intervals. Without arguments: the newest completed\n"
+    "few-shot run on its own test classes.",
     schema=EvalSchema,
     recipe="fewshot.recipes.evaluate.evaluate",
     examples=(
@@ -28,6 +29,7 @@ PROGRAM = Program(
         ("shots=[1,5,10]", "a shot curve in one pass"),
         ("evaluation=retrieval", "the newest retrieval run: Recall@K, MAP@R, NMI and others"),
         ("evaluation=retrieval evaluation.recall_at=[1,10,100]", "other K"),
+        ("evaluation=continual", "the newest continual run: each task of its stream"),
     ),
 )
 

@@ -17,6 +17,7 @@ from fewshot.data.class_lists import class_list, divide
 from fewshot.data.file_tree import FileTree, open_tree
 from fewshot.data.seeded_split import check_complete, halves
 from fewshot.data.source import PARTS, ClassSplit, Download, Record, Source
+from fewshot.data.sources.pixel_rows import rgb_images
 from fewshot.errors import InputError
 
 _FOLDS = ("train", "test")
@@ -74,6 +75,12 @@ class Cifar100Images(Source):
     @abstractmethod
     def class_split(self, class_names: Sequence[str]) -> ClassSplit:
         """As `Source.class_split`."""
+
+    def test_images(self, names: Sequence[str]) -> NDArray[np.bool_] | None:
+        folds = [name.split("/")[1:-1] for name in names]
+        if not all(len(fold) == 1 and fold[0] in _FOLDS for fold in folds):
+            return None
+        return np.array([fold == ["test"] for fold in folds])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,17 +160,10 @@ def _from_python(tree: FileTree) -> Iterator[Record]:
     classes = [pickles.text(name) for name in field("meta", "fine_label_names")]
     for fold in _FOLDS:
         labels, files = field(fold, "fine_labels"), field(fold, "filenames")
-        pixels = _checked(field(fold, "data"), len(labels), f"{tree.root}: {fold}")
+        pixels = rgb_images(field(fold, "data"), len(labels), 32, f"{tree.root}: {fold}")
         for label, file, row in zip(labels, files, pixels, strict=True):
             name = classes[label]
             yield Record(name, f"{name}/{fold}/{pickles.text(file)}", row)
-
-
-def _checked(data: Any, count: int, name: str) -> NDArray[np.uint8]:
-    """Rows of 3072 bytes, one channel after the other, as [n, 32, 32, 3]."""
-    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.size != count * 3072:
-        raise InputError(f"{name}: its data are not {count} RGB images of 32 x 32 pixels; get the file again")
-    return data if data.ndim == 4 else data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
 
 
 def _from_class_folders(tree: FileTree) -> Iterator[Record]:
@@ -183,7 +183,7 @@ def _from_fc100(folder: Path) -> Iterator[Record]:
             continue
         content = pickles.load_path(path)
         labels = np.asarray(pickles.entry(content, "labels", str(path))).astype(np.int64)
-        pixels = _checked(pickles.entry(content, "data", str(path)), len(labels), str(path))
+        pixels = rgb_images(pickles.entry(content, "data", str(path)), len(labels), 32, str(path))
         if {alphabetical[label] for label in np.unique(labels) if 0 <= label < 100} != set(split.part(part)):
             raise InputError(f"{path}: its labels are not CIFAR-100's numbers of the {part} classes of FC100")
         for row, label in enumerate(labels):

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fewshot.data.class_lists import divide
 from fewshot.data.image_folders import Listing, list_images, printable, read_split_file
 from fewshot.data.seeded_split import seeded_split
@@ -23,6 +26,9 @@ _LOG = logging.getLogger(__name__)
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder(Source):
     """Images in class folders below `path`; a class is the path of its folder, such as "birds/owl".
+
+    For continual learning the class folders below train/ and test/ are taken as the same classes, and the
+    images below test/ are the test images.
 
     Args:
         split: which classes are trained on, validated on and tested on; None is `auto`:
@@ -59,7 +65,8 @@ class ImageFolder(Source):
         object.__setattr__(self, "fractions", fractions)
 
     def _usual_split(self) -> str:
-        return "auto"
+        # There train/ and test/ hold images of one class, which `test_images` tells apart.
+        return "seeded" if self.protocol == "continual" else "auto"
 
     @property
     def key(self) -> str:
@@ -106,6 +113,12 @@ class ImageFolder(Source):
                 for part in PARTS
             }
         )
+
+    def test_images(self, names: Sequence[str]) -> NDArray[np.bool_] | None:
+        parts = Listing(Path(), {name.rsplit("/", 1)[0]: [] for name in names}).parts()
+        if "test" not in parts.values():
+            return None
+        return np.array([parts[name.split("/")[0]] == "test" for name in names])
 
     def _split_file(self) -> Path:
         file = Path(str(self.split))

@@ -1,0 +1,49 @@
+"""Keys that a recipe or an evaluation makes no use of: typed, they would be lost silently."""
+
+from __future__ import annotations
+
+from fewshot.cli.arguments import Arguments
+from fewshot.cli.preview import EVERYTHING, Preview
+from fewshot.errors import InputError
+
+_TASK = ("ways", "shots", "queries")
+_EPISODES = (*_TASK, "episodes", "classifier")
+_STREAM = ("continual", "tasks", "first_task", "class_order", "scenario")
+
+
+def refuse_ignored(arguments: Arguments, seen: Preview) -> None:
+    """Refuse what the chosen recipe, or evaluation, does not read.
+
+    Raises:
+        InputError: one line for the first such key.
+    """
+    for group, reason in (("evaluation", _by_evaluation), ("recipe", _by_recipe)):
+        chosen = seen.choices.get(group)
+        if chosen is None or seen.is_open(EVERYTHING) or seen.is_open(group):
+            continue
+        for override in arguments.overrides:
+            if override.text != "none" and (why := reason(chosen, override.key, seen)):
+                raise InputError(f"{override.word}: {why}")
+
+
+def _by_evaluation(evaluation: str, key: str, seen: Preview) -> str | None:
+    if evaluation != "few_shot" and _within(key, _EPISODES):
+        return f"evaluation={evaluation} has no episodes; leave it out"
+    return None
+
+
+def _by_recipe(recipe: str, key: str, seen: Preview) -> str | None:
+    if recipe != "continual" and _within(key, _STREAM):
+        return f"recipe={recipe} has no stream of tasks; add recipe=continual"
+    if recipe == "continual" and _within(key, (*_EPISODES, "validation", "mixup", "memory")):
+        return "recipe=continual makes no use of it; leave it out"
+    if recipe == "retrieval" and _within(key, ("classifier", "validation.episodes")):
+        return "recipe=retrieval chooses by Recall@1; leave it out"
+    if recipe == "retrieval" and _within(key, _TASK) and seen.choices.get("sampler") != "episodes":
+        return "recipe=retrieval draws episodes with sampler=episodes alone; leave it out"
+    return None
+
+
+def _within(key: str, names: tuple[str, ...]) -> bool:
+    """Whether a dotted key is one of these, or an option of one."""
+    return any(key == name or key.startswith(f"{name}.") for name in names)

@@ -1,0 +1,119 @@
+"""A finished stream measured anew: its method as it was saved, on every task."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from omegaconf import DictConfig, open_dict
+
+from fewshot.continual.accuracy_matrix import AccuracyMatrix, read_matrices
+from fewshot.continual.evaluation import evaluate
+from fewshot.errors import InputError
+from fewshot.evaluation.result_files import read_summary_and_arrays
+from fewshot.recipes.continual_result import ARRAYS, AT_THE_END, StreamResult, print_result, save_stream
+from fewshot.recipes.run_record import load_config, newest_run
+from fewshot.recipes.stream_parts import stream_parts
+from fewshot.training import checkpoint
+from fewshot.training.device import keep_memory, set_up
+
+
+@dataclass(frozen=True)
+class ContinualEvaluation:
+    """The last row of the accuracy matrices from `method.pt`, and all measures with it.
+
+    Attributes:
+        predict: which of the two predictions a table of runs shows of the result; both are measured.
+    """
+
+    predict: Literal["task_incremental", "class_incremental"] = "task_incremental"
+
+    def __call__(self, config: DictConfig) -> Path:
+        """Evaluate, print the measures and save the result.
+
+        Returns:
+            the path of result.json; matrices.npz lies beside it.
+
+        Raises:
+            InputError: anything the user can mend.
+        """
+        if config.data is not None:
+            raise InputError(
+                "data: evaluation=continual measures the stream that a run learned; leave it out"
+            )
+        if config.part != "test":
+            raise InputError(f"part={config.part}: the run's scenario says which images are measured")
+        if config.allocator:
+            keep_memory()
+        machine = set_up(config.device, config.precision, config.threads)
+        run = Path(config.run) if config.run is not None else newest_run(Path(config.output_dir), "continual")
+        began = time.monotonic()
+        learnt = _finished(run)
+        content = checkpoint.load(run / "method.pt", machine.device)
+        saved, (untrained,) = read_summary_and_arrays(run / AT_THE_END, ARRAYS, ("untrained",))
+        of_run = load_config(run)
+        _without_weights(of_run)
+        parts = stream_parts(of_run, machine)
+        parts.method.load_state_dict(content["method"])
+
+        tasks = range(len(parts.scenario.tasks))
+        with machine.autocast():
+            found = evaluate(
+                parts.method,
+                parts.scenario,
+                parts.image_set,
+                tasks,
+                device=machine.device,
+                batch=config.batch,
+            )
+        matrices = {
+            kind: _with_last_row(matrix, row)
+            for (kind, matrix), row in zip(learnt.items(), found, strict=True)
+        }
+        probe = np.array(saved["linear_probe"]["of_task"]) if "linear_probe" in saved else None
+        result = StreamResult.of(of_run, parts, matrices, untrained, probe, machine)
+        result.details.update(
+            model=str(run / "method.pt"),
+            predict=self.predict,
+            before=saved["before"],
+            cost=saved["cost"],
+            seconds=time.monotonic() - began,
+        )
+        path = save_stream(run / "eval" / f"{AT_THE_END.name}-{self.predict}", result)
+        print(f"run        {run}")
+        print_result(result)
+        print(f"saved      {path}")
+        return path
+
+
+def _finished(run: Path) -> dict[str, AccuracyMatrix]:
+    """The accuracies of a stream; InputError if its last task was not learned yet."""
+    matrices = read_matrices(run)
+    for matrix in matrices.values():
+        unseen = [name for name, row in zip(matrix.names, matrix.accuracy, strict=True) if np.isnan(row[0])]
+        if unseen:
+            raise InputError(
+                f"run={run}: task {unseen[0]} of {len(matrix.names)} was not learned yet, so it cannot be "
+                f"evaluated; go on with python train.py resume={run}"
+            )
+    return matrices
+
+
+def _with_last_row(
+    matrix: AccuracyMatrix, row: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> AccuracyMatrix:
+    accuracy = matrix.accuracy.copy()
+    accuracy[-1] = row
+    return replace(matrix, accuracy=accuracy)
+
+
+def _without_weights(config: DictConfig) -> None:
+    """The weights come from the run: what it started from need not be there any more."""
+    with open_dict(config):
+        config.init = None
+        for key, none in (("pretrained", False), ("weights", None)):
+            if key in config.backbone:
+                config.backbone[key] = none
