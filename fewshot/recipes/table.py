@@ -27,6 +27,9 @@ from fewshot.evaluation.result_files import SUMMARY
 from fewshot.recipes.run_record import read_record
 from fewshot.whole_file import write_whole
 
+WORDS = "words.txt"
+"""With which a row's run was made, in its folder."""
+
 Run = Callable[[str, Sequence[str]], None]
 """Runs `train` or `eval` with overrides, and raises if it fails."""
 
@@ -120,22 +123,37 @@ def fill(table: Table, output: Path, run: Run, further: Sequence[str] = ()) -> N
         output: folder of the runs.
         run: runs `train` or `eval`.
         further: overrides of every training, such as `threads=1`.
+
+    Raises:
+        InputError: the table's file says something else of a row than when its run was made.
     """
     for cell in table.cells:
         folder = cell.folder(output)
         finished, resumable = runs_below(folder)
+        _refuse_others(cell, folder)
         if finished is None:
             if resumable:
                 # A run that goes on keeps its settings; where it computes is said anew.
                 where = [word for word in further if word.startswith(("device=", "threads="))]
                 run("train", [f"resume={resumable}", *where])
             else:
+                folder.mkdir(parents=True, exist_ok=True)
+                write_whole(folder / WORDS, " ".join(cell.words) + "\n")
                 run("train", [*cell.words, *further, f"output_dir={folder}"])
             finished, _ = runs_below(folder)
         for words in cell.evaluate.values():
             if result_folder(finished, words) is None:
                 run("eval", [f"run={finished}", *words])
                 _remember(finished, words)
+
+
+def _refuse_others(cell: Cell, folder: Path) -> None:
+    path, words = folder / WORDS, " ".join(cell.words)
+    if path.is_file() and (before := path.read_text(encoding="utf-8").strip()) != words:
+        raise InputError(
+            f"row {cell.row}: {folder} was trained with '{before}', but the table now says '{words}'; "
+            "delete the folder to train it anew"
+        )
 
 
 def runs_below(folder: Path) -> tuple[Path | None, Path | None]:

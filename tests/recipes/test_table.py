@@ -182,6 +182,20 @@ def test_a_stopped_evaluation_is_done_again(tmp_path: Path) -> None:
     assert again.calls[0][1][1:] == ["shots=5", "ways=3"]
 
 
+def test_a_row_that_says_something_else_now_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "small.yaml"
+    path.write_text(FILE.format(seeds="[0]"))
+    fill(Table.read(path), tmp_path / "runs", Laboratory())
+    path.write_text(FILE.format(seeds="[0]").replace("loss.k=2", "loss.k=3"))
+    laboratory = Laboratory()
+    with pytest.raises(InputError, match=r"loss\.k=2.*but the table now says.*loss\.k=3.*delete the folder"):
+        fill(Table.read(path), tmp_path / "runs", laboratory)
+    assert not laboratory.calls
+    shutil.rmtree(next((tmp_path / "runs").glob("*odd*")))
+    fill(Table.read(path), tmp_path / "runs", laboratory)
+    assert [name for name, _ in laboratory.calls] == ["train", "eval", "eval"]
+
+
 def test_a_deleted_result_is_made_again(tmp_path: Path) -> None:
     table = written(tmp_path)
     fill(table, tmp_path, Laboratory())
