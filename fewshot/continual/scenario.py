@@ -161,8 +161,10 @@ def sizes(classes: int, tasks: int, first_task: int | None) -> list[int]:
         raise InputError(f"tasks={tasks}, but there are {classes} classes, and each task needs one")
     if first_task is None:
         return _equal(classes, tasks)
+    if first_task < 1:
+        raise InputError(f"first_task={first_task} must be at least 1 class, or null")
     left, others = classes - first_task, tasks - 1
-    if first_task < 1 or left < others or (others == 0 and left):
+    if left < others or (others == 0 and left):
         raise InputError(
             f"first_task={first_task} of {classes} classes leaves {max(left, 0)} for {others} further tasks, "
             + ("and none may be left over" if others == 0 else "and each task needs one")

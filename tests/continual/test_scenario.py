@@ -47,7 +47,7 @@ def test_the_first_tasks_take_the_remainder() -> None:
             "first_task=6 of 7 classes leaves 1 for 2 further tasks, and each task needs one",
         ),
         ({"first_task": 9}, "first_task=9 of 7 classes leaves 0 for 2 further tasks"),
-        ({"first_task": 0}, "first_task=0 of 7 classes leaves 7"),
+        ({"first_task": 0}, "first_task=0 must be at least 1 class"),
         ({"first_task": 3, "tasks": 1}, "leaves 4 for 0 further tasks, and none may be left over"),
         ({"class_order": "random"}, "class_order=random must be one of natural, seeded"),
         ({"classes": 8}, "scenario.classes=8 must be from 1 to 7"),
