@@ -31,16 +31,25 @@ def average_incremental(a: Matrix, weights: NDArray[np.int64] | None = None) -> 
 
 def forgetting(a: Matrix) -> float:
     """mean over j < T-1 of (max over j <= i < T-1 of a[i, j] - a[T-1, j]) (Chaudhry et al. 2018)."""
-    tasks = len(a)
-    if tasks < 2:
-        return float("nan")
-    best = np.where(np.tri(tasks - 1, dtype=bool), a[:-1, :-1], -np.inf).max(axis=0)
-    return float(np.mean(best - a[-1, :-1]))
+    return float(np.mean(forgetting_of_tasks(a))) if len(a) > 1 else float("nan")
+
+
+def forgetting_of_tasks(a: Matrix) -> NDArray[np.float64]:
+    """Of each task but the last: float64 [tasks - 1]."""
+    best = np.where(np.tri(len(a) - 1, dtype=bool), a[:-1, :-1], -np.inf).max(axis=0, initial=-np.inf)
+    lost: NDArray[np.float64] = best - a[-1, :-1]
+    return lost
 
 
 def backward_transfer(a: Matrix) -> float:
     """BWT = mean over j < T-1 of (a[T-1, j] - a[j, j]) (Lopez-Paz & Ranzato 2017)."""
-    return float(np.mean(a[-1, :-1] - np.diagonal(a)[:-1])) if len(a) > 1 else float("nan")
+    return float(np.mean(backward_transfer_of_tasks(a))) if len(a) > 1 else float("nan")
+
+
+def backward_transfer_of_tasks(a: Matrix) -> NDArray[np.float64]:
+    """Of each task but the last: float64 [tasks - 1]."""
+    transferred: NDArray[np.float64] = a[-1, :-1] - np.diagonal(a)[:-1]
+    return transferred
 
 
 def forward_transfer(a: Matrix, untrained: NDArray[np.float64]) -> float:

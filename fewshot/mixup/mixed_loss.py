@@ -120,7 +120,9 @@ def loss_of_mixed_anchors(
 
 
 @full_precision
-def loss_of_mixed_others(form: Form, mixed: MixedExamples, labels: Tensor) -> Tensor:
+def loss_of_mixed_others(
+    form: Form, mixed: MixedExamples, labels: Tensor, block: int | None = None
+) -> Tensor:
     """The loss where an anchor meets all mixtures of two classes (of prototypes, say), 0-d.
 
     y is lam for the mixtures that the anchor's class leads, 1 - lam for those whose partner it is, and 0 for
@@ -130,18 +132,22 @@ def loss_of_mixed_others(form: Form, mixed: MixedExamples, labels: Tensor) -> Te
         form: of the loss.
         mixed: of one lead a class, in the order of classes.
         labels: int64 [anchors], classes of the anchors.
+        block: see `in_blocks`.
     """
-    classes = len(mixed.partners.allowed)
-    scores = mixed.similarities(slice(0, classes), None)  # [classes, anchors, partners]
-    numbers = torch.arange(classes, device=labels.device)
-    leads = (labels == numbers[:, None])[..., None]  # [classes, anchors, 1]
-    partner = mixed.partners.of(slice(0, classes), numbers)
-    follows = labels[:, None] == partner.expand(classes, -1)[:, None]  # [classes, anchors, partners]
-    share = mixed.lam[:, None] if isinstance(mixed.lam, Tensor) else mixed.lam
-    y = share * leads + (1 - share) * follows
-    there = mixed.partners.allowed[:, None]
-    weights = [weight.to(scores.dtype).movedim(1, 0).flatten(1) for weight in (y * there, (1 - y) * there)]
-    return form.loss(form.accumulate(scores.movedim(1, 0).flatten(1), *weights))
+    classes = torch.arange(len(mixed.partners.allowed), device=labels.device)
+
+    def part(rows: slice) -> Totals:
+        scores = mixed.similarities(rows, None)  # [leads, anchors, partners]
+        leads = (labels == classes[rows, None])[..., None]  # [leads, anchors, 1]
+        follows = labels[:, None] == mixed.partners.of(rows, classes).expand(len(leads), -1)[:, None]
+        share = mixed.lam[rows][:, None] if isinstance(mixed.lam, Tensor) else mixed.lam
+        y = (share * leads + (1 - share) * follows).to(scores.dtype)
+        there = mixed.partners.allowed[rows][:, None]
+        return form.accumulate(scores, y * there, (1 - y) * there)
+
+    parts = in_blocks(part, len(classes), len(labels) * mixed.partners.count + mixed.elements, block)
+    of_anchors = Totals(*(values.mT for values in parts))  # [anchors, leads]
+    return form.loss(form.combine(of_anchors, torch.ones_like(of_anchors.positive, dtype=torch.bool)))
 
 
 def _weights(

@@ -15,6 +15,7 @@ from fewshot.continual.evaluation import evaluate
 from fewshot.errors import InputError
 from fewshot.evaluation.result_files import read_summary_and_arrays
 from fewshot.recipes.continual_result import ARRAYS, AT_THE_END, StreamResult, print_result, save_stream
+from fewshot.recipes.model import load_nothing
 from fewshot.recipes.run_record import load_config, newest_run
 from fewshot.recipes.stream_parts import stream_parts
 from fewshot.training import checkpoint
@@ -55,7 +56,9 @@ class ContinualEvaluation:
         content = checkpoint.load(run / "method.pt", machine.device)
         saved, (untrained,) = read_summary_and_arrays(run / AT_THE_END, ARRAYS, ("untrained",))
         of_run = load_config(run)
-        _without_weights(of_run)
+        with open_dict(of_run):
+            of_run.init = None
+            load_nothing(of_run.backbone)
         parts = stream_parts(of_run, machine)
         parts.method.load_state_dict(content["method"])
 
@@ -108,12 +111,3 @@ def _with_last_row(
     accuracy = matrix.accuracy.copy()
     accuracy[-1] = row
     return replace(matrix, accuracy=accuracy)
-
-
-def _without_weights(config: DictConfig) -> None:
-    """The weights come from the run: what it started from need not be there any more."""
-    with open_dict(config):
-        config.init = None
-        for key, none in (("pretrained", False), ("weights", None)):
-            if key in config.backbone:
-                config.backbone[key] = none

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,13 @@ def model_file(run: Path) -> Path:
     return path
 
 
+def load_nothing(backbone: MutableMapping[Any, Any]) -> None:
+    """Change a backbone's node so that it loads, or downloads, no weights: a checkpoint has them all."""
+    for key, nothing in (("pretrained", False), ("weights", None)):
+        if key in backbone:
+            backbone[key] = nothing
+
+
 def load_model(path: Path, device: torch.device) -> Model:
     """Build and fill the embedder of a checkpoint.
 
@@ -141,11 +148,7 @@ def load_model(path: Path, device: torch.device) -> Model:
         architecture = Architecture(**content["architecture"])
     except TypeError as problem:
         raise InputError(f"{path}: its architecture is not one of this version: {problem}") from problem
-    # The weights come from the checkpoint: nothing else is to be loaded, downloaded least of all.
-    if "pretrained" in architecture.backbone:
-        architecture.backbone.update(pretrained=False)
-    if architecture.backbone.get("weights") is not None:
-        architecture.backbone.update(weights=None)
+    load_nothing(architecture.backbone)
     embedder = architecture.build().to(device)
     load_weights(embedder, content["embedder"], place=str(path))
     embedder.eval()

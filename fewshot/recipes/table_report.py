@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot.continual.measures import backward_transfer_of_tasks, forgetting_of_tasks
 from fewshot.errors import InputError
 from fewshot.evaluation.intervals import Interval, mean_interval, paired_difference, seed_interval
 from fewshot.evaluation.result_files import read_result, read_summary_and_arrays
@@ -197,16 +198,13 @@ RETRIEVAL = Kind(
 def _stream(folder: Path) -> Result:
     summary, (til, cil) = read_summary_and_arrays(folder, ARRAYS, ("task_incremental", "class_incremental"))
     a = til if summary["predict"] == "task_incremental" else cil
-    learned, final = np.diagonal(a), a[-1]
-    tasks = len(a)
-    further: dict[str, NDArray[np.float64] | float] = {"learning accuracy, %": learned.copy()}
-    if tasks > 1:
-        best = np.where(np.tri(tasks - 1, dtype=bool), a[:-1, :-1], -np.inf).max(axis=0)
-        further["forgetting, points"] = best - final[:-1]
-        further["BWT, points"] = final[:-1] - learned[:-1]
+    further: dict[str, NDArray[np.float64] | float] = {"learning accuracy, %": np.diagonal(a).copy()}
+    if len(a) > 1:
+        further["forgetting, points"] = forgetting_of_tasks(a)
+        further["BWT, points"] = backward_transfer_of_tasks(a)
     further["kept, MB"] = summary["cost"]["kept_bytes"] / 1e6
     on = f"{summary['evaluated']} {summary['scenario']['sha256']}"
-    return Result(summary, final.copy(), on, further)
+    return Result(summary, a[-1].copy(), on, further)
 
 
 def _tasks(summary: dict[str, Any]) -> str:

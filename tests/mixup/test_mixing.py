@@ -516,6 +516,21 @@ def test_queries_meet_mixed_prototypes(where: str, draw: str, hardest: int | Non
     assert total.item() == pytest.approx((logs["clean"] + 0.4 * logs["mixed_supports"]).item(), rel=1e-12)
 
 
+@pytest.mark.parametrize("where", ["feature", "embedding"])
+@pytest.mark.parametrize("kind", ["queries", "supports"])
+def test_blocks_of_an_episode_change_nothing(kind: str, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for size in (blocks.BLOCK, 1):
+        monkeypatch.setattr(blocks, "BLOCK", size)
+        network = embedder()
+        metrix = Metrix(where=where, episode=kind)  # type: ignore[arg-type]
+        loss, _ = MixedEpisodic(network, PrototypicalCrossEntropy(), metrix)(episode(), draws())
+        loss.backward()
+        found.append([loss.detach(), *(p.grad for p in network.parameters())])
+    for whole, parts in zip(*found, strict=True):
+        assert whole is not None and parts is not None and torch.allclose(whole, parts, rtol=1e-9, atol=1e-12)
+
+
 def test_both_is_the_mean_of_the_two() -> None:
     objective = MixedEpisodic(
         embedder(), PrototypicalCrossEntropy(), Metrix(where="embedding", episode="both")
