@@ -63,6 +63,7 @@ class FewShotEvaluation:
         details: dict[str, Any] = {
             **subject.details(),
             "classifier": str(config.choices.classifier),
+            "transductive": classifier.transductive,
             "seconds": {"embedding": embedded - began, "episodes": ended - embedded},
         }
         folder = subject.path.parent / "eval" / result_name(config, subject.source, shots)
@@ -73,7 +74,8 @@ class FewShotEvaluation:
             f"testbed    {config.ways}-way, {config.queries} queries a class, {len(testbed):,} episodes, "
             f"seed {config.seed}, sha256 {testbed.sha256[:12]}"
         )
-        print(f"classifier {config.choices.classifier}")
+        together = " (transductive: the queries of an episode are seen together)"
+        print(f"classifier {config.choices.classifier}{together if classifier.transductive else ''}")
         for count in shots:
             interval = curve[count].interval
             accuracy = f"{100 * interval.mean:.2f} +- {100 * interval.half_width:.2f} %"
