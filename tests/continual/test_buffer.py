@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from tiny_streams import CLASSES, SIZE, embedder
 
 from fewshot.continual.buffer import Buffer
-from fewshot.continual.herding import herd
+from fewshot.continual.herding import herd, place_in_class
 from fewshot.errors import InputError
 
 
@@ -100,3 +100,9 @@ def test_herded_means_are_closer_than_random_ones() -> None:
     chosen = features[herd(features, torch.zeros(200, dtype=torch.int64), 10)]
     random = [features[torch.randperm(200, generator=draw)[:10]].mean(0) for _ in range(50)]
     assert (chosen.mean(0) - mean).norm() < 0.5 * min((r - mean).norm() for r in random)
+
+
+def test_places_count_the_rows_of_the_same_label_before() -> None:
+    labels = torch.tensor([2, 1, 2, 2, 1, 0])
+    assert place_in_class(labels).tolist() == [0, 0, 1, 2, 1, 0]
+    assert place_in_class(labels[:0]).tolist() == []
