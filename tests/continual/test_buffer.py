@@ -65,6 +65,16 @@ def test_draws_are_without_replacement_of_what_is_there() -> None:
         Buffer(0, embedder())
 
 
+def test_the_second_image_takes_the_only_place_half_the_time() -> None:
+    """Where one image more or less in the draw would show most."""
+    network, kept = embedder(), []
+    for seed in range(400):
+        buffer = Buffer(1, network, seed=seed)
+        buffer.reservoir(numbered(2), torch.arange(2))
+        kept.append(int(buffer.labels[0]))
+    assert abs(sum(kept) / 400 - 1 / 2) < 0.1  # four standard deviations
+
+
 def naive_herd(features: list[list[float]], quota: int) -> list[int]:
     unit = [[x / math.sqrt(sum(y * y for y in f)) for x in f] for f in features]
     dim = len(unit[0])
