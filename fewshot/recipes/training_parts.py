@@ -17,7 +17,7 @@ from fewshot.recipes.network import Network, new_network, optimizer_for
 from fewshot.recipes.objective import objective_for
 from fewshot.recipes.schedule import schedule_for
 from fewshot.recipes.training_data import TrainingData
-from fewshot.sampling.feed import Feed, feed_for
+from fewshot.sampling.feed import EpisodeFeed, PlainFeed, feed_for
 from fewshot.training.device import Machine
 from fewshot.training.loop import LoopOptions
 from fewshot.training.schedule import Schedule
@@ -36,7 +36,7 @@ class TrainingParts:
 
     network: Network
     objective: Episodic | Plain | Mixed | MixedEpisodic
-    feed: Feed
+    feed: EpisodeFeed | PlainFeed
     optimizer: Optimizer
     schedule: Schedule
     options: LoopOptions
