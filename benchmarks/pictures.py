@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 COARSE = 6
-"""Pixels of the side that are drawn; those between are interpolated, so that files are as small as photos'."""
+"""Pixels of the side that are drawn; what lies between is interpolated, as in photos."""
 
 
 def jpeg_folders(folder: Path, classes: int, each: int, size: int) -> Path:
