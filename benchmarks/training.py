@@ -146,6 +146,9 @@ class Remote:
         self.process = context.Process(target=serve, args=(other, make))
         self.process.start()
         other.close()
+
+    def wait(self) -> None:
+        """Until it is made."""
         self.pipe.recv()
 
     def ask(self, method: str, *arguments: Any) -> Any:
@@ -200,6 +203,8 @@ def compare(arguments: argparse.Namespace, images: Path) -> None:
     except ImportError:
         print("no easyfsl to compare with (pip install easyfsl==1.5.0)")
     contestants = {name: Remote(Make(name, words, images, arguments.size)) for name in names}
+    for contestant in contestants.values():
+        contestant.wait()
     times: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(arguments.rounds):
         for name, contestant in contestants.items():
@@ -215,6 +220,7 @@ def compare(arguments: argparse.Namespace, images: Path) -> None:
         print(f"\naccuracy on validation classes after {arguments.accuracy} steps, {ways}-way {shots}-shot")
         for name in names:
             contestant = Remote(Make(name, words, images, arguments.size))
+            contestant.wait()
             contestant.ask("times", arguments.accuracy)
             found = contestant.ask("accuracy")
             contestant.end()

@@ -15,6 +15,9 @@ ROWS = {
     "losses.py": ("n_pair", "normalized_softmax"),
     "metrix.py": ("contrastive",),
     "retrieval.py": ("nearest", "retrieve", "recall@1 0.9"),
+    "startup.py": ("train.py --help", "import torch"),
+    "training.py": ("ours, float32", "ours, bf16", "no easyfsl to compare with"),
+    "training_step.py": ("network forward", "outside the network"),
 }
 
 
@@ -26,7 +29,7 @@ def test_each_is_tried() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks read the processes of Linux")
 @pytest.mark.parametrize("script", ROWS)
 def test_runs_without_the_peers(script: str, tmp_path: Path) -> None:
-    for peer in ("pytorch_metric_learning", "faiss"):
+    for peer in ("pytorch_metric_learning", "faiss", "easyfsl"):
         (tmp_path / f"{peer}.py").write_text("raise ImportError\n")
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{CHECKOUT}", "OMP_NUM_THREADS": "1"}
     path = str(CHECKOUT / "benchmarks" / script)
