@@ -12,6 +12,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[1]
 ROWS = {
     "continual.py": ("stream", "plain loop"),
+    "evaluation.py": ("prototype, float32", "prototype, bf16", "logistic", "indices, a testbed", "tensors"),
     "losses.py": ("n_pair", "normalized_softmax"),
     "metrix.py": ("contrastive",),
     "retrieval.py": ("nearest", "retrieve", "recall@1 0.9"),
@@ -29,7 +30,7 @@ def test_each_is_tried() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks read the processes of Linux")
 @pytest.mark.parametrize("script", ROWS)
 def test_runs_without_the_peers(script: str, tmp_path: Path) -> None:
-    for peer in ("pytorch_metric_learning", "faiss", "easyfsl"):
+    for peer in ("pytorch_metric_learning", "faiss", "easyfsl", "learn2learn"):
         (tmp_path / f"{peer}.py").write_text("raise ImportError\n")
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{CHECKOUT}", "OMP_NUM_THREADS": "1"}
     path = str(CHECKOUT / "benchmarks" / script)

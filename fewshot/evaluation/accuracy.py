@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot.errors import InputError
-from fewshot.evaluation.classifiers.cl2n import CL2N
-from fewshot.evaluation.classifiers.classifier import Classifier
+from fewshot.evaluation.classifiers.classifier import Classifier, on_table
 from fewshot.evaluation.embeddings import Embeddings, require_finite
 from fewshot.evaluation.intervals import Interval, mean_interval
 from fewshot.sampling.testbed import Testbed
@@ -118,37 +117,24 @@ def shot_curve(
             raise InputError(f"shots={count} is not within 1..{testbed.shots}, the supports of the testbed")
     features = embeddings.features
     require_finite(features, embeddings.images)
-    while isinstance(classifier, CL2N):
-        # The transform treats every image by itself: once a table is less work than once an episode.
-        features, classifier = classifier.transform(features), classifier.classifier
     rows = torch.from_numpy(embeddings.rows_of(testbed.images)).to(features.device)
-    support_rows, query_rows = rows[:, :, : testbed.shots], rows[:, :, testbed.shots :]
-    episodes, ways = testbed.classes.shape
+    support, query = rows[:, :, : testbed.shots], rows[:, :, testbed.shots :].flatten(1, 2)
+    episodes = len(testbed)
     block = min(block or _block(features, rows, classifier), episodes)
-    # Gathered into the same memory again and again: fresh pages would cost more than the copy.
-    support_memory = features.new_empty(block * support_rows[0].numel(), features.shape[1])
-    query_memory = features.new_empty(block * query_rows[0].numel(), features.shape[1])
-    made = torch.empty(len(shots), episodes, query_rows[0].numel(), dtype=torch.int16, device=features.device)
+    made = torch.empty(len(shots), *query.shape, dtype=torch.int16, device=features.device)
     with torch.inference_mode():
+        table = on_table(classifier, features)
         for start in range(0, episodes, block):
             part = slice(start, min(start + block, episodes))
-            support = _gather(features, support_rows[part], support_memory)  # [block, ways, shots, dim]
-            query = _gather(features, query_rows[part], query_memory).flatten(1, 2)  # [block, m, dim]
-            for point, count in enumerate(shots):
-                made[point, part] = classifier.fit(support[:, :, :count]).predict(query).argmax(dim=-1)
+            for point, scores in enumerate(table.curve(support[part], query[part], shots)):
+                made[point, part] = scores.argmax(dim=-1)
             if progress is not None:
                 progress(part.stop - part.start)
-    predictions = made.view(len(shots), episodes, ways, -1).cpu().numpy()
+    predictions = made.view(len(shots), *testbed.classes.shape, -1).cpu().numpy()
     return {
         count: FewShotAccuracy(count, predictions[point], testbed.classes)
         for point, count in enumerate(shots)
     }
-
-
-def _gather(features: Tensor, rows: Tensor, memory: Tensor) -> Tensor:
-    """`features[rows]` [*rows.shape, dim], laid into the beginning of `memory`."""
-    flat = rows.reshape(-1)
-    return torch.index_select(features, 0, flat, out=memory[: len(flat)]).view(*rows.shape, -1)
 
 
 def _block(features: Tensor, rows: Tensor, classifier: Classifier) -> int:

@@ -33,11 +33,13 @@ def softmax_form(
 
 
 @full_precision
-def cross_entropy(logits: Tensor, positive: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, positive: Tensor, anchors: Tensor | None = None) -> Tensor:
     """The form where an anchor has one positive, in fewer passes: mean of -log softmax, 0-d; 0 of no anchor.
 
     Args:
         logits: [m, n], similarities divided by the temperature; all other columns are negatives.
         positive: int64 [m], the column of each anchor's positive.
+        anchors: 0-d, their number where the rows have some that are none and lose nothing; None: all rows.
     """
-    return F.cross_entropy(logits, positive, reduction="sum") / max(1, len(positive))
+    total = F.cross_entropy(logits, positive, reduction="sum")
+    return total / (max(1, len(positive)) if anchors is None else anchors.clamp(min=1))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fewshot.losses.generic import Form, Totals
@@ -102,12 +101,14 @@ def loss_of_mixed_anchors(
         block: see `in_blocks`.
     """
 
+    each_class = torch.arange(classes, device=labels.device)
+
     def part(rows: slice) -> Totals:
         scores = class_scores(mixed.similarities(rows, None).mT)  # [leads, partners, classes]
         there = mixed.partners.allowed[rows]  # [leads, partners]
         lam = mixed.lam if isinstance(mixed.lam, float) else mixed.lam[rows]
-        first = F.one_hot(labels[rows], classes)[:, None].to(scores.dtype)
-        second = F.one_hot(mixed.partners.of(rows, labels), classes).to(scores.dtype)
+        first = (labels[rows, None] == each_class)[:, None].to(scores.dtype)
+        second = (mixed.partners.of(rows, labels)[..., None] == each_class).to(scores.dtype)
         share = lam[..., None] if isinstance(lam, Tensor) else lam
         y = share * first + (1 - share) * second  # [leads, partners, classes]
         present = there[..., None].to(scores.dtype)

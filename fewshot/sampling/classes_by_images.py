@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewshot.errors import InputError
 from fewshot.randomness import stream_bits
+from fewshot.sampling.ahead import Ahead
 from fewshot.sampling.class_table import ClassTable
 from fewshot.sampling.without_replacement import without_replacement
 
@@ -44,9 +46,18 @@ class ClassesByImages:
 
     def step(self, step: int) -> NDArray[np.int64]:
         """int64 [classes * images], the images of training step `step`, class by class."""
-        words = words_of_step(self.seed, self.stream, step, self.classes, self.images)
-        rows = draw_classes(self.table, words[: self.classes])
-        return draw_images(self.table, rows, words[self.classes :].reshape(self.classes, -1))
+        return self._ahead(step)
+
+    @cached_property
+    def _ahead(self) -> Ahead[NDArray[np.int64]]:
+        return Ahead(self._steps)
+
+    def _steps(self, steps: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        words = stream_bits(self.seed, self.stream, steps, self.classes * (1 + self.images))
+        pool = np.full(len(steps), len(self.table.classes), dtype=np.int64)
+        rows = without_replacement(words[:, : self.classes], pool)
+        each = words[:, self.classes :].reshape(-1, self.images)
+        return list(draw_images(self.table, rows.reshape(-1), each).reshape(len(steps), -1))
 
 
 def words_of_step(seed: int, stream: str, step: int, classes: int, images: int) -> NDArray[np.uint64]:

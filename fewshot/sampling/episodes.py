@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from fewshot.errors import InputError
 from fewshot.randomness import stream_bits
+from fewshot.sampling.ahead import Ahead
 from fewshot.sampling.class_table import ClassTable
 from fewshot.sampling.without_replacement import without_replacement
 
@@ -90,5 +92,14 @@ class EpisodeSampler:
 
     def step(self, step: int) -> Episodes:
         """The episodes of training step `step`."""
-        first = step * self.episodes
-        return self.draw(np.arange(first, first + self.episodes, dtype=np.int64))
+        return self._ahead(step)
+
+    @cached_property
+    def _ahead(self) -> Ahead[Episodes]:
+        return Ahead(self._steps)
+
+    def _steps(self, steps: NDArray[np.int64]) -> list[Episodes]:
+        index = steps[:, None] * self.episodes + np.arange(self.episodes)
+        drawn = self.draw(index.reshape(-1))
+        each = [array.reshape(len(steps), self.episodes, *array.shape[1:]) for array in drawn]
+        return [Episodes(*parts) for parts in zip(*each, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,4 +46,12 @@ class ShuffledBatches:
     def step(self, step: int) -> NDArray[np.int64]:
         """int64 [batch], the images of training step `step`."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        return self.order(epoch)[place * self.batch : (place + 1) * self.batch]
+        if epoch not in self._orders:
+            self._orders.clear()
+            self._orders[epoch] = self.order(epoch)
+        return self._orders[epoch][place * self.batch : (place + 1) * self.batch]
+
+    @cached_property
+    def _orders(self) -> dict[int, NDArray[np.int64]]:
+        """That of the epoch drawn from last: sorting all images can cost more than a training step."""
+        return {}

@@ -178,7 +178,7 @@ def test_wrong_settings_are_one_clear_line(build: object) -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.gpu
 @pytest.mark.parametrize("where", ["cpu", "cuda"])
 def test_on_cuda_nothing_waits_for_the_device(where: str) -> None:
     images, augment = batch().cuda(), everything()

@@ -26,6 +26,7 @@ NAMES = [f"class {number}" for number in range(8)]
 ALL: list[Classifier] = [
     NearestPrototype(),
     NearestPrototype("cosine"),
+    NearestPrototype(precision="bf16"),
     LogisticRegression(),
     Ridge(),
     NearestNeighbours(3),
@@ -55,6 +56,48 @@ def test_equals_a_loop_over_queries(embeddings: Embeddings, draw: Draw) -> None:
     assert 0.3 < right.mean() < 0.95
     np.testing.assert_allclose(result.accuracies, [episode.mean() for episode in right])
     assert result.interval.half_width == pytest.approx(1.96 * np.std(result.accuracies, ddof=1) / np.sqrt(40))
+
+
+@pytest.mark.parametrize("similarity", ["euclidean", "cosine"])
+def test_prototypes_of_rows_equal_those_of_gathered_supports(
+    embeddings: Embeddings, draw: Draw, similarity: str
+) -> None:
+    """The path over the table against the plain one, for every number of shots."""
+    testbed = draw(shots=3)
+    features = embeddings.features
+    rows = torch.from_numpy(embeddings.rows_of(testbed.images))
+    support, query = rows[:, :, :3], rows[:, :, 3:].flatten(1, 2)
+    classifier = NearestPrototype(similarity)  # type: ignore[arg-type]
+    fast = classifier.on(features).curve(support, query, [1, 3])
+    for shots, scores in zip((1, 3), fast, strict=True):
+        plain = classifier.fit(features[support[:, :, :shots]].double()).predict(features[query].double())
+        torch.testing.assert_close(scores.double(), plain, rtol=1e-5, atol=1e-4)
+
+
+def test_a_large_common_mean_costs_no_digits(embeddings: Embeddings, draw: Draw) -> None:
+    moved = Embeddings(embeddings.features + 300.0, embeddings.images)
+    before, after = (evaluate(made, draw(), NearestPrototype()).predictions for made in (embeddings, moved))
+    np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("similarity", ["euclidean", "cosine"])
+def test_half_precision_predicts_as_float32_but_for_near_ties(
+    embeddings: Embeddings, draw: Draw, similarity: str
+) -> None:
+    testbed = draw(episodes=400)
+    for offset in (0.0, 50.0):
+        moved = Embeddings(embeddings.features + offset * (similarity == "euclidean"), embeddings.images)
+        single, half = (
+            evaluate(moved, testbed, NearestPrototype(similarity, precision))  # type: ignore[arg-type]
+            for precision in ("float32", "bf16")
+        )
+        assert 0 < (single.predictions != half.predictions).mean() < 0.02
+        assert abs(single.interval.mean - half.interval.mean) < 0.003
+
+
+def test_an_unknown_precision_is_named() -> None:
+    with pytest.raises(InputError, match=r"classifier.precision='half' must be one of float32, bf16"):
+        NearestPrototype(precision="half")  # type: ignore[arg-type]
 
 
 def test_per_class_accuracy_and_confusion_against_loops(embeddings: Embeddings, draw: Draw) -> None:

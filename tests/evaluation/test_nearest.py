@@ -161,7 +161,7 @@ def test_cosines_see_no_scale() -> None:
     assert unit_rows(torch.zeros(2, 3)).tolist() == [[0.0] * 3] * 2
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.gpu
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_device_finds_the_same(kind: Similarity) -> None:
     query, gallery = grid(70, 4), grid(300, 4, seed=1)

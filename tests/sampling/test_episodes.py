@@ -92,6 +92,14 @@ def test_an_episode_depends_on_its_number_alone() -> None:
     assert (other_stream.draw(np.arange(12)).images != together).any()
 
 
+def test_steps_drawn_ahead_are_those_drawn_alone() -> None:
+    sampler = EpisodeSampler(table([20] * 10)[0], 3, 2, 4, 7, "train", episodes=2)
+    for step in (0, 1, 63, 64, 200, 5, 199, 64):  # within a block of draws, over its end, and back
+        drawn, alone = sampler.step(step), sampler.draw(np.array([2 * step, 2 * step + 1]))
+        np.testing.assert_array_equal(drawn.images, alone.images)
+        np.testing.assert_array_equal(drawn.ways, alone.ways)
+
+
 def test_all_images_and_classes_are_drawn() -> None:
     classes, labels = table([21, 24, 22])
     images = EpisodeSampler(classes, 2, 5, 15, seed=0, stream="train").draw(np.arange(400)).images
@@ -145,6 +153,13 @@ def test_shuffled_batches_cover_an_epoch_once() -> None:
     assert sorted(batches.order(0).tolist()) == list(range(len(labels)))
     with pytest.raises(InputError, match=r"sampler\.batch=34"):
         ShuffledBatches(classes, batch=34, seed=0, stream="train")
+
+
+def test_shuffled_batches_of_any_epoch_are_pieces_of_its_order() -> None:
+    sampler = ShuffledBatches(table([20] * 10)[0], batch=60, seed=0, stream="train")
+    for step in (0, 1, 2, 3, 7, 2, 0):
+        epoch, place = divmod(step, 3)
+        np.testing.assert_array_equal(sampler.step(step), sampler.order(epoch)[60 * place : 60 * (place + 1)])
 
 
 def test_class_table_of_some_classes() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from fewshot.errors import InputError
-from fewshot.evaluation.classifiers.classifier import Classifier, Fitted
+from fewshot.evaluation.classifiers.classifier import Classifier, Fitted, OnTable, on_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,10 @@ class CL2N:
     def fit(self, support: Tensor) -> CL2NFitted:
         """The inner classifier, fitted on transformed supports [episodes, ways, shots, dim]."""
         return CL2NFitted(self, self.classifier.fit(self.transform(support)))
+
+    def on(self, features: Tensor) -> OnTable:
+        """The inner classifier over a table [n, dim] that is transformed once, not once an episode."""
+        return on_table(self.classifier, self.transform(features))
 
 
 @dataclass(frozen=True, eq=False)
