@@ -30,7 +30,8 @@ class Profile:
     title: what was trained.
     machine: as results describe it.
     steps, warm_up: measured, and left out before.
-    seconds: of each phase, median over the steps.
+    seconds: of each phase, median over the steps: what is done once in many steps (drawing ahead, looking for
+        hard classes, a line of the log) is not in it.
     step_seconds: of a whole step. On a CPU the median of the same steps, on CUDA the mean of steps in which
         nothing waited for the ends of phases.
     images, episodes: of a step; no episodes in plain batches.
