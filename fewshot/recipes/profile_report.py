@@ -74,7 +74,7 @@ class Profile:
         machine = self.machine
         lines = [
             self.title,
-            f"{machine['device']}, {machine['threads']} threads, {machine['precision']}, "
+            f"{machine['device']}, threads={machine['threads']}, {machine['precision']}, "
             f"torch {machine['torch']}; median of {self.steps} steps after {self.warm_up}",
             "",
             f"{'phase':<20}{'ms':>9}{'share':>8}",
