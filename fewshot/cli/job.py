@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import typing
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from fewshot.annotations import convert
 from fewshot.cli.program import Program
 from fewshot.config import check_targets
 from fewshot.errors import InputError
+from fewshot.processes import launched
 from fewshot.recipes.run_record import resumable
 from fewshot.targets import resolve_target, trusting
 from fewshot.training.stopping import Stopped
@@ -51,9 +56,11 @@ class Job:
                 check_targets(config)
                 recipe = resolve_target(self._recipe_of(config), "recipe")
                 self.started = True
-                return recipe(config)
+                with _silent_unless_first():
+                    return recipe(config)
         except Stopped as stop:
-            print(f"stopped: {stop}", file=sys.stderr)
+            with _silent_unless_first():
+                print(f"stopped: {stop}", file=sys.stderr)
             raise SystemExit(128 + stop.signal) from stop
         except InputError as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -66,6 +73,16 @@ class Job:
         resumed = OmegaConf.select(config, "resume")
         chosen = config if resumed is None else resumable(Path(resumed))
         return str(OmegaConf.select(chosen, "recipe._target_", default=self.program.recipe))
+
+
+@contextlib.contextmanager
+def _silent_unless_first() -> Iterator[None]:
+    """Of several processes that do the same, the first is heard; an error leaves the block, and is told."""
+    if launched().rank == 0:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
 
 
 def _add_choices(config: DictConfig) -> None:

@@ -18,6 +18,7 @@ from fewshot.cli.failure import exit_status
 from fewshot.cli.help import help_text
 from fewshot.cli.program import Program
 from fewshot.errors import InputError
+from fewshot.processes import launched
 
 
 def main(program: Program, words: Sequence[str] | None = None) -> int:
@@ -50,6 +51,9 @@ def _run(program: Program, arguments: Arguments) -> int:
 
     from fewshot.cli.job import Job
 
+    if launched().count > 1:
+        # Or torch, which is not imported yet, writes a paragraph of advice from each process.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     # Hydra then raises its errors instead of printing them and leaving with status 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # Hydra 1.4 would have version_base left out, with which 1.3 warns.

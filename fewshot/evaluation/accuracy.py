@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fewshot.distributed import ALONE, Processes
 from fewshot.errors import InputError
 from fewshot.evaluation.classifiers.cl2n import CL2N
 from fewshot.evaluation.classifiers.classifier import Classifier
@@ -77,10 +78,13 @@ def evaluate(
     classifier: Classifier,
     *,
     block: int | None = None,
+    processes: Processes = ALONE,
     progress: Callable[[int], None] | None = None,
 ) -> FewShotAccuracy:
     """Accuracy of a classifier that sees all supports of a testbed. Arguments as in `shot_curve`."""
-    curve = shot_curve(embeddings, testbed, classifier, [testbed.shots], block=block, progress=progress)
+    curve = shot_curve(
+        embeddings, testbed, classifier, [testbed.shots], block=block, processes=processes, progress=progress
+    )
     return curve[testbed.shots]
 
 
@@ -91,6 +95,7 @@ def shot_curve(
     shots: Sequence[int],
     *,
     block: int | None = None,
+    processes: Processes = ALONE,
     progress: Callable[[int], None] | None = None,
 ) -> dict[int, FewShotAccuracy]:
     """Accuracy with the first s supports of every class, for each s, in one pass over the episodes.
@@ -104,7 +109,8 @@ def shot_curve(
         shots: the points of the curve, each from 1 to `testbed.shots`.
         block: episodes at once; None fits them to the processor's cache or the device's memory.
             It decides the speed, and the result only where scores tie within rounding.
-        progress: called with the number of its episodes after each block.
+        processes: take turns with the blocks, and all have the whole result: that of one process.
+        progress: called with the number of its episodes after each block of this process.
 
     Returns:
         one result for each of `shots`, by the number of shots.
@@ -129,15 +135,20 @@ def shot_curve(
     support_memory = features.new_empty(block * support_rows[0].numel(), features.shape[1])
     query_memory = features.new_empty(block * query_rows[0].numel(), features.shape[1])
     made = torch.empty(len(shots), episodes, query_rows[0].numel(), dtype=torch.int16, device=features.device)
+    parts = [slice(start, min(start + block, episodes)) for start in range(0, episodes, block)]
+    own = processes.turns(parts)
     with torch.inference_mode():
-        for start in range(0, episodes, block):
-            part = slice(start, min(start + block, episodes))
+        for part in own:
             support = _gather(features, support_rows[part], support_memory)  # [block, ways, shots, dim]
             query = _gather(features, query_rows[part], query_memory).flatten(1, 2)  # [block, m, dim]
             for point, count in enumerate(shots):
                 made[point, part] = classifier.fit(support[:, :, :count]).predict(query).argmax(dim=-1)
             if progress is not None:
                 progress(part.stop - part.start)
+    if processes.count > 1:
+        by_episode = made.transpose(0, 1)
+        mine = torch.cat([by_episode[part] for part in own]) if own else by_episode[:0]
+        made = processes.collected(mine, parts).transpose(0, 1).contiguous()
     predictions = made.view(len(shots), episodes, ways, -1).cpu().numpy()
     return {
         count: FewShotAccuracy(count, predictions[point], testbed.classes)

@@ -14,7 +14,7 @@ from fewshot.errors import InputError
 from fewshot.models.embedder import Embedder
 from fewshot.recipes.model import add_train_mean, card
 from fewshot.recipes.network import new_network, optimizer_for
-from fewshot.recipes.objective import objective_for
+from fewshot.recipes.objective import objective_for, require_shareable
 from fewshot.recipes.run_in_progress import running, start
 from fewshot.recipes.schedule import schedule_for
 from fewshot.recipes.training_data import TrainingData, training_data
@@ -69,7 +69,7 @@ def run_training(config: DictConfig, recipe: Recipe) -> Path:
     source, base = data.source, data.base
     sampler = instantiate(config.sampler, table=base, seed=config.seed, stream="train")
     augment = instantiate(config.augment)
-    feed = feed_for(data.image_set, sampler, augment, machine.device)
+    feed = feed_for(data.image_set, sampler, augment, machine.device, machine.processes)
     validation = recipe.validation(data, config, machine) if data.validation is not None else None
     selection = data.selection(recipe.measure(config))
 
@@ -81,6 +81,7 @@ def run_training(config: DictConfig, recipe: Recipe) -> Path:
         loss = instantiate(memory, offered=offered, loss=loss)
     mixup = None if (node := _chosen(config, "mixup")) is None else instantiate(node)
     objective = objective_for(embedder, loss, sampler, mixup).to(machine.device)
+    require_shareable(objective, sampler, machine.processes)
 
     optimizer = optimizer_for(config, objective, machine)
     if config.epochs is not None and config.epochs < 1:
