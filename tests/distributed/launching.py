@@ -1,4 +1,4 @@
-"""How tests start several processes."""
+"""How tests start several processes, and what these do."""
 
 from __future__ import annotations
 
@@ -7,8 +7,45 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+CHECKOUT = HERE.parents[1]
+DATA = ["data.images_per_class=6", "threads=1", "precision=float32", "device=cpu"]
+TASK = ["shots=1", "queries=3"]
+SMALL = [*DATA, "backbone.width=8", "training.log_every=5"]
+EPISODES = [*SMALL, *TASK, "sampler.episodes=3", "steps=120", "validation.every=60", "validation.episodes=40"]
+RETRIEVAL = [
+    *SMALL, "recipe=retrieval", "loss=contrastive", "memory=cross_batch", "memory.size=40", "mixup=embedding",
+    "sampler.classes=5", "sampler.images=3", "head.dim=16", "steps=10", "validation.every=5",
+]  # fmt: skip
+TESTED = ["threads=1", "cache=false"]
+EVALUATIONS = {
+    "few_shot": [*TESTED, *TASK, "shots=[1,2]", "episodes=300", "batch=100"],
+    "retrieval": [*TESTED, "evaluation=retrieval", "evaluation.representation=false"],
+}
+
+
+class Place(NamedTuple):
+    """A working directory in which several processes have run.
+
+    Attributes:
+        folder: with the shared work of two and three processes; runs in `straight`, `stopped` and
+            `retrieval`, and their evaluations by two and three; `for one`, the stopped run as it was.
+        out, err: of the two processes.
+        stopped: stderr of the two that were stopped.
+    """
+
+    folder: Path
+    out: str
+    err: str
+    stopped: str
+
+
+def only(folder: Path) -> Path:
+    """The one folder in a folder."""
+    (found,) = [path for path in folder.iterdir() if path.is_dir()]
+    return found
 
 
 def torchrun(count: int, script: Path, *words: str, cwd: Path) -> subprocess.Popen[str]:

@@ -1,24 +1,19 @@
-"""Work that one process does alone and several share: `torchrun shared_work.py FOLDER` saves what each got.
-
-The test does the same with `ALONE` and compares.
-"""
+"""Work that one process does alone and several share; `worker.py` runs it in several."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from fewshot import losses
 from fewshot.data.augmentation import Augmentation, ColorJitter, RandomCrop, RandomErasing, RandomFlip
 from fewshot.data.image_set import ImageSet
-from fewshot.distributed import Processes, first_to_fail, join
+from fewshot.distributed import Processes
 from fewshot.evaluation.accuracy import shot_curve
 from fewshot.evaluation.classifiers.nearest_prototype import NearestPrototype
 from fewshot.evaluation.embeddings import embed
@@ -39,7 +34,6 @@ from fewshot.sampling.feed import Batch, feed_for
 from fewshot.sampling.hard_classes import HardClasses
 from fewshot.sampling.testbed import draw_testbed
 from fewshot.training.device import Machine
-from fewshot.training.guard import StepGuard
 from fewshot.training.head_only import HeadOnly
 from fewshot.training.loop import LoopOptions, train
 from fewshot.training.schedule import Schedule
@@ -233,6 +227,7 @@ def looped(processes: Processes, folder: Path) -> dict[str, Tensor]:
 
 
 def everything(processes: Processes, folder: Path) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """What the process has of all work, by name; runs of the loop go into `folder`."""
     for name in OBJECTIVES:
         yield name, trained(name, processes)
     yield "gathered", gathered(processes)
@@ -243,20 +238,7 @@ def everything(processes: Processes, folder: Path) -> Iterator[tuple[str, dict[s
 
 def agreement(processes: Processes) -> dict[str, Any]:
     """What the processes find out about one another."""
-    guard = StepGuard(nn.Linear(1, 1), 3, CPU)
     return {
         "highest": processes.highest(15 if processes.rank == 1 else 0),
         "told": processes.told_by_first(lambda: f"by {processes.rank}"),
-        "first to fail": [first_to_fail(), first_to_fail()],
-        "guard": guard.check(0),
     }
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    joined = join()
-    where = Path(sys.argv[1])
-    saved: dict[str, Any] = dict(everything(joined, where))
-    saved["agreement"] = agreement(joined)
-    torch.save(saved, where / f"{joined.count}.{joined.rank}.pt")
-    dist.barrier()
