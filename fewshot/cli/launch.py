@@ -70,7 +70,9 @@ def _run(program: Program, arguments: Arguments) -> int:
         if job.started:
             raise
         # What follows is where Hydra searched, over many lines.
-        raise InputError(str(error).split("Config search path")[0]) from error
+        text = str(error).split("Config search path")[0]
+        advice = " pip install 'fewshot[slurm]' brings it" if "submitit_" in text else ""
+        raise InputError(text + advice) from error
     finally:
         sys.argv = typed
     if job.failure is not None:
