@@ -138,7 +138,8 @@ def main() -> None:
     print(
         f"torch {torch.__version__}, {machine.describe()['device']}, 1 thread a process, "
         f"{machine.precision}, {datetime.date.today()}\nConv4, {arguments.size} px, "
-        f"{arguments.episodes} episodes of 5 x (5 + 15) images a step; median of {len(rates[1])} windows of {arguments.steps} steps\n"
+        f"{arguments.episodes} episodes of 5 x (5 + 15) images a step; "
+        f"median of {len(rates[1])} windows of {arguments.steps} steps\n"
     )
     print(f"{'':12}{'episodes/s':>12}{'ratio':>8}")
     one, two = (statistics.median(found) for found in rates.values())

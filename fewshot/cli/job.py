@@ -32,15 +32,16 @@ class Job:
 
     Attributes:
         started: whether a recipe has been called: its errors are no longer the config's.
-        failure: the InputError of a single run. It is kept instead of raised, since Hydra prints
-            a line of its own for what a job raises; in a multirun that line names the job.
+        failure: the InputError of a single run, or any error of one of several processes. It is kept
+            instead of raised, since Hydra prints a line of its own for what a job raises; in a multirun
+            that line names the job.
     """
 
     def __init__(self, program: Program, trust: tuple[str, ...]) -> None:
         self.program = program
         self.trust = trust
         self.started = False
-        self.failure: InputError | None = None
+        self.failure: Exception | None = None
 
     def __call__(self, config: DictConfig) -> Any:
         """Check the config and call its recipe.
@@ -64,6 +65,11 @@ class Job:
             raise SystemExit(128 + stop.signal) from stop
         except InputError as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            self.failure = error
+            return None
+        except Exception as error:
+            if launched().count == 1 or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             self.failure = error
             return None

@@ -45,15 +45,15 @@ def _main(program: Program, words: Sequence[str]) -> int:
 
 
 def _run(program: Program, arguments: Arguments) -> int:
+    if launched().count > 1:
+        # Or torch, which is not imported yet, writes a paragraph of advice from each process.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     import hydra
     from hydra.errors import HydraException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
     from fewshot.cli.job import Job
 
-    if launched().count > 1:
-        # Or torch, which is not imported yet, writes a paragraph of advice from each process.
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     # Hydra then raises its errors instead of printing them and leaving with status 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # Hydra 1.4 would have version_base left out, with which 1.3 warns.
