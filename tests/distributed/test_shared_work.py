@@ -7,10 +7,18 @@ from typing import Any
 import pytest
 import torch
 from launching import Place
-from shared_work import OBJECTIVES, everything
+from shared_work import OBJECTIVES, embedder, everything, pictures, tables
 from torch.testing import assert_close
 
-from fewshot.distributed import ALONE
+from fewshot import losses
+from fewshot.distributed import ALONE, Processes
+from fewshot.errors import InputError
+from fewshot.mixup.metrix import Metrix
+from fewshot.objectives.mixed import Mixed
+from fewshot.objectives.mixed_episodic import MixedEpisodic
+from fewshot.recipes.objective import require_shareable
+from fewshot.sampling.episodes import EpisodeSampler
+from fewshot.sampling.shuffled import ShuffledBatches
 
 Found = dict[str, dict[str, Any]]
 
@@ -87,3 +95,33 @@ def test_all_skip_the_same_step_and_log_and_validate_alike(together: list[Found]
 def test_they_agree(together: list[Found]) -> None:
     said = [found["agreement"] for found in together]
     assert all(one["highest"] == 15 and one["told"] == "by 0" for one in said)
+
+
+def test_what_cannot_be_shared() -> None:
+    table = tables(pictures())
+    episodes = EpisodeSampler(table, 3, 1, 2, 0, "train", episodes=2)
+    batches = ShuffledBatches(table, 2, 0, "train")
+    plain = OBJECTIVES["contrastive"]()
+    by_pair = MixedEpisodic(embedder(), losses.PrototypicalCrossEntropy(), Metrix("embedding", draw="pair"))
+    two, three = Processes(0, 2), Processes(0, 3)
+    for objective, sampler, processes, message in (
+        (
+            plain,
+            episodes,
+            three,
+            "sampler.episodes=2 cannot be shared by 3 processes: set sampler.episodes=3",
+        ),
+        (plain, batches, three, "a batch of 2 images cannot be shared by 3"),
+        (
+            Mixed(embedder(), losses.Contrastive(), Metrix("feature")),
+            batches,
+            two,
+            "mixup.where=feature mixes",
+        ),
+        (by_pair, episodes, two, "mixup.draw=pair"),
+    ):
+        require_shareable(objective, sampler, ALONE)
+        with pytest.raises(InputError, match=message):
+            require_shareable(objective, sampler, processes)
+    with pytest.raises(InputError, match="recipe=continual runs in one process, not in 2"):
+        two.require_one("recipe=continual")
