@@ -56,6 +56,7 @@ class ContinualEvaluation:
         if config.allocator:
             keep_memory()
         machine = set_up(config.device, config.precision, config.threads)
+        machine.processes.require_one("evaluation=continual")
         run = Path(config.run) if config.run is not None else newest_run(Path(config.output_dir), "continual")
         began = time.monotonic()
         learnt = _finished(run)

@@ -17,7 +17,7 @@ from fewshot.errors import InputError
 from fewshot.evaluation.accuracy import shot_curve
 from fewshot.evaluation.classifiers.cl2n import CL2N
 from fewshot.evaluation.classifiers.classifier import Classifier
-from fewshot.evaluation.result_files import save_result
+from fewshot.evaluation.result_files import SUMMARY, save_result
 from fewshot.progress import Progress
 from fewshot.recipes.model import Model
 from fewshot.recipes.subject import Subject
@@ -57,7 +57,10 @@ class FewShotEvaluation:
         embeddings = subject.embed(np.unique(testbed.images), config.part)
         embedded = time.monotonic()
         with Progress(f"classifying with {config.choices.classifier}", len(testbed), "episodes") as progress:
-            curve = shot_curve(embeddings, testbed, classifier, shots, progress=progress.advance)
+            processes = subject.machine.processes
+            curve = shot_curve(
+                embeddings, testbed, classifier, shots, processes=processes, progress=progress.advance
+            )
         ended = time.monotonic()
 
         details: dict[str, Any] = {
@@ -67,6 +70,8 @@ class FewShotEvaluation:
             "seconds": {"embedding": embedded - began, "episodes": ended - embedded},
         }
         folder = subject.path.parent / "eval" / result_name(config, subject.source, shots)
+        if not processes.first:
+            return folder / SUMMARY
         saved = save_result(folder, curve, testbed, image_set.class_names, details)
 
         print(subject.heading())
