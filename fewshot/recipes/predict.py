@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -80,9 +81,17 @@ def predict(config: DictConfig) -> Path:
         )
     write_state(folder, "running", fingerprint)
     rows = Rows(folder)
-    label_all(query, names, encoder, support, labeller, rows, config)
+    try:
+        label_all(query, names, encoder, support, labeller, rows, config)
+    except Stopped:
+        write_state(folder, "stopped", fingerprint)
+        raise
 
     prediction = Prediction.of(config, encoder, support, query, labeller, rows)
+    if not prediction.total:
+        shutil.rmtree(folder)
+        why = prediction.problems[-1]
+        raise InputError(f"query: none of {len(names)} files can be read as an image; {why}")
     write_files(folder, prediction, rows, config.top, config.nearest)
     write_page(folder, prediction, support, query, rows, config.thumbnails)
     rows.path.unlink()
@@ -116,13 +125,13 @@ def label_all(
     with stop_request() as stop, Progress("predicting", total, "images", done=done) as progress:
         for batch in encoder.reading.batches(query.paths[done:], config.batch):
             made = _label(batch, names[done : done + len(batch)], done, encoder, support, labeller, config)
-            rows.append(made)
-            done += len(batch)
-            progress.advance(len(batch))
             if config.unreadable == "error":
                 for row in made:
                     if "problem" in row:
                         raise InputError(row["problem"])
+            rows.append(made)
+            done += len(batch)
+            progress.advance(len(batch))
             if stop.signal is not None and done < total:
                 standing = f"{done:,} of {total:,} images are labelled"
                 raise Stopped(stop.signal, f"{standing}; python predict.py resume={rows.folder} goes on")
