@@ -75,9 +75,9 @@ def temperature(left_out: LeftOut, fitted: LeftOut) -> float:
     scale = float(lead.abs().median())
     if not scale > 0:
         return 1.0
-    if source is fitted:
+    m = len(left_out.labels)
+    if not m:
         return scale / 4
-    m = len(source.labels)
     targets = torch.where(own, (m + 1) / (m + 2), 1 / (m + 2) / (ways - 1)).to(scores)
     grid = scale * torch.logspace(-3, 3, 121, dtype=scores.dtype, device=scores.device)
     losses = -(targets * (scores / grid[:, None, None]).log_softmax(dim=-1)).sum(dim=(1, 2))
