@@ -209,7 +209,7 @@ def _query(
     cards: Sequence[dict[str, Any]],
     thumbnails: dict[str, _Thumbnail],
 ) -> Iterator[str]:
-    yield "<h2>Query</h2>\n"
+    yield "<h2>Query</h2>\n<p>Beside each class: its probability, and the distance to its prototype.</p>\n"
     if len(cards) < prediction.total:
         yield (
             f"<p>{len(cards):,} of {prediction.total:,} images: the most unlike the support, then the least "

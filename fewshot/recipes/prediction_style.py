@@ -46,8 +46,9 @@ th { color: var(--soft); font-weight: 500; width: 9.5em; }
   background: var(--track); grid-row: 1 / span 2; }
 .none { display: grid; place-items: center; color: var(--soft); font-size: .8rem; text-align: center; }
 .name { font-size: .8rem; color: var(--soft); overflow-wrap: anywhere; }
-.badge { display: inline-block; border-radius: 99px; padding: 1px 9px; font-size: .78rem;
-  margin: 2px 4px 2px 0; }
+.card > div { min-width: 0; }
+.badge { display: inline-block; border-radius: 10px; padding: 1px 9px; font-size: .78rem;
+  margin: 4px 4px 2px 0; max-width: 100%; overflow-wrap: anywhere; }
 .unlike { background: var(--warn-bg); color: var(--warn); }
 .same { background: var(--note-bg); color: var(--note); }
 .row { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 0 8px; font-size: .88rem;
@@ -64,6 +65,12 @@ select { font: inherit; color: var(--ink); background: var(--card); border: 1px 
   border-radius: 8px; padding: 6px 10px; max-width: 100%; }
 ul { padding-left: 20px; color: var(--soft); font-size: .9rem; overflow-wrap: anywhere; }
 footer { color: var(--soft); font-size: .85rem; max-width: 1240px; margin: 24px auto; padding: 0 16px 24px; }
+@media (max-width: 600px) {
+  header { padding-top: 16px; }
+  .figures { display: grid; grid-template-columns: 1fr 1fr; }
+  .figure { padding: 8px 12px; }
+  th { width: 6em; }
+}
 [hidden] { display: none !important; }
 """.strip()
 
