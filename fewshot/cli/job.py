@@ -77,7 +77,8 @@ class Job:
     def _recipe_of(self, config: DictConfig) -> str:
         """The recipe that the config names; of a run that goes on, the one it began with."""
         resumed = OmegaConf.select(config, "resume")
-        chosen = config if resumed is None else resumable(Path(resumed))
+        # A program of one recipe reads its own folder.
+        chosen = config if resumed is None or "recipe" not in config else resumable(Path(resumed))
         return str(OmegaConf.select(chosen, "recipe._target_", default=self.program.recipe))
 
 

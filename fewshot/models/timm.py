@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewshot.errors import InputError
-from fewshot.models.backbone import Backbone, output_shape
+from fewshot.models.backbone import Backbone, Preprocessing, output_shape
 from fewshot.models.pretrained import channel_values, data_of_tag, hub_file, local_file, require_url
 from fewshot.suggestion import did_you_mean
 
@@ -105,6 +106,9 @@ class TimmBackbone(Backbone):
                 channel_values(config.mean, in_channels),
                 channel_values(config.std, in_channels),
             )
+            fit = "squash" if config.crop_mode == "squash" else "cover"
+            bicubic = config.interpolation == "bicubic"
+            self.preprocessing = Preprocessing(side, math.floor(side / config.crop_pct), fit, bicubic)
 
 
 def _published(name: str) -> Any:
