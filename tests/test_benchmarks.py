@@ -12,6 +12,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[1]
 ROWS = {
     "continual.py": ("stream", "plain loop"),
+    "distributed.py": ("1 process", "2 processes"),
     "evaluation.py": ("prototype, float32", "prototype, bf16", "logistic", "indices, a testbed", "tensors"),
     "losses.py": ("n_pair", "normalized_softmax"),
     "metrix.py": ("contrastive",),

@@ -18,6 +18,7 @@ from fewshot.cli.failure import exit_status
 from fewshot.cli.help import help_text
 from fewshot.cli.program import Program
 from fewshot.errors import InputError
+from fewshot.processes import launched
 
 
 def main(program: Program, words: Sequence[str] | None = None) -> int:
@@ -44,6 +45,9 @@ def _main(program: Program, words: Sequence[str]) -> int:
 
 
 def _run(program: Program, arguments: Arguments) -> int:
+    if launched().count > 1:
+        # Or torch, which is not imported yet, writes a paragraph of advice from each process.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     import hydra
     from hydra.errors import HydraException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
@@ -66,7 +70,9 @@ def _run(program: Program, arguments: Arguments) -> int:
         if job.started:
             raise
         # What follows is where Hydra searched, over many lines.
-        raise InputError(str(error).split("Config search path")[0]) from error
+        text = str(error).split("Config search path")[0]
+        advice = " pip install 'fewshot[slurm]' brings it" if "submitit_" in text else ""
+        raise InputError(text + advice) from error
     finally:
         sys.argv = typed
     if job.failure is not None:
