@@ -15,6 +15,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from fewshot.annotations import convert
 from fewshot.cli.program import Program
+from fewshot.cli.run_report import report_at_the_end
 from fewshot.config import check_targets
 from fewshot.errors import InputError
 from fewshot.recipes.run_record import resumable
@@ -51,7 +52,10 @@ class Job:
                 check_targets(config)
                 recipe = resolve_target(self._recipe_of(config), "recipe")
                 self.started = True
-                return recipe(config)
+                made = recipe(config)
+                if config.get("report"):
+                    report_at_the_end(made)
+                return made
         except Stopped as stop:
             print(f"stopped: {stop}", file=sys.stderr)
             raise SystemExit(128 + stop.signal) from stop

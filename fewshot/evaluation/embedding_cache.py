@@ -63,12 +63,18 @@ class EmbeddingCache:
         A cache that cannot be read or written costs time and nothing else: damaged files are made
         again, and a full or read-only disk leaves the cache as it was.
         """
-        features = self._load(key, len(indices))
-        if features is not None:
-            return Embeddings(features.to(device), np.asarray(indices, dtype=np.int64))
+        if (kept := self.load(key, indices, device)) is not None:
+            return kept
         made = make()
         self._save(key, made.features)
         return made
+
+    def load(self, key: str, indices: NDArray[np.int64], device: torch.device | str) -> Embeddings | None:
+        """The embeddings kept under `key`; None if there are none, or they are damaged."""
+        features = self._load(key, len(indices))
+        if features is None:
+            return None
+        return Embeddings(features.to(device), np.asarray(indices, dtype=np.int64))
 
     def _load(self, key: str, rows: int) -> Tensor | None:
         try:
