@@ -73,14 +73,14 @@ def _resolved(default: Leaf, config: Mapping[str, Any]) -> Leaf:
     return flatten(config).get(match[1])
 
 
-def typed(value: Leaf) -> str:
+def typed(value: object) -> str:
     """A value as Hydra's grammar reads it."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        return f"[{','.join(map(typed, value))}]"
+        return f"[{','.join(typed(item) for item in value)}]"
     text = str(value)
     if isinstance(value, str) and not re.fullmatch(r"[\w./+@-]+", text):
         return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

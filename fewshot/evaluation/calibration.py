@@ -31,9 +31,7 @@ class Reliability:
         return float(np.average(gaps, weights=self.counts[filled]))
 
 
-def reliability(
-    confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = 15
-) -> Reliability:
+def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = 15) -> Reliability:
     """Bin predictions by their confidence.
 
     Args:

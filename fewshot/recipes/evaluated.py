@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,13 +37,14 @@ _CLASSES = 20
 def evaluated_images(run: Path, summary: Mapping[str, Any] | None) -> EvaluatedImages:
     """The images of an evaluation, or without one those that a training was chosen by.
 
-    Embeddings come from the cache beside the run, where it holds those of the evaluation. Otherwise a bounded
-    sample is embedded: the first episodes of the testbed, or some images of some classes. Nothing is packed or
-    downloaded for it.
+    Embeddings come from the cache beside the run, where it holds those of the evaluation. Otherwise a
+    bounded sample is embedded: the first episodes of the testbed, or some images of some classes. Nothing is
+    packed or downloaded for it.
 
     Args:
         run: folder of the run.
-        summary: the evaluation's result; None opens the validation classes (of a stream: its evaluated images).
+        summary: the evaluation's result; None opens the validation classes (of a stream:
+            its evaluated images).
 
     Raises:
         InputError: the model or the images are not here, or are others than were evaluated.
@@ -95,7 +96,8 @@ class _Opened:
     @classmethod
     def of(cls, run: Path, evaluation: DictConfig | None, step: object) -> _Opened:
         of_run = load_config(run) if evaluation is None or evaluation.get("data") is None else None
-        recipe = str(((of_run or {}).get("choices") or {}).get("recipe", "few_shot"))
+        choices = of_run.get("choices") if of_run is not None else None
+        recipe = str((choices or {}).get("recipe", "few_shot"))
         stream = evaluation is None and recipe == "continual"
         settings = evaluation if evaluation is not None else of_run
         assert settings is not None
@@ -111,7 +113,9 @@ class _Opened:
             recipe = "retrieval" if "recall_at" in evaluation.evaluation else "few_shot"
         source = source_for(model.architecture, node, recipe)
         if catalogue.status(source).count is None:
-            raise InputError(f"the images of data={source.name} are not packed here")
+            raise InputError(
+                f"the images of data={source.name} are not packed here (python -m fewshot data list)"
+            )
         image_set = catalogue.open_image_set(source, residency="memmap")
         return cls(run, model, source, image_set, machine, settings, stream)
 
@@ -180,4 +184,4 @@ def _evaluation_config(summary: Mapping[str, Any] | None) -> DictConfig | None:
         return None
     if not isinstance(summary.get("config"), Mapping):
         raise InputError("its result.json does not say how it was evaluated")
-    return cast(DictConfig, OmegaConf.create(dict(summary["config"])))
+    return OmegaConf.create(dict(summary["config"]))

@@ -10,7 +10,7 @@ from fewshot.report.markup import Markup, join, tag
 
 WIDTH, HEIGHT = 360.0, 230.0
 """Units of the drawing. A phone shows one as about a pixel, so that text stays readable there."""
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 10.0, 40.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 18.0, 10.0, 40.0
 
 
 @dataclass(frozen=True)
@@ -73,19 +73,21 @@ def drawing(title: str, *content: object, width: float = WIDTH, height: float = 
 
 
 def figure(title: str, *content: object) -> Markup:
-    """A drawing with its title above and what belongs to it below."""
-    return tag("figure", tag("h3", title), *content)
+    """A drawing with its title, if it has one, above and what belongs to it below."""
+    return tag("figure", *([tag("h3", title)] if title else []), *content)
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round values within low..high, about so many."""
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return [low]
-    rough = (high - low) / about
-    size = 10.0 ** math.floor(math.log10(rough))
-    step = next((size * m for m in (1, 2, 5) if rough <= size * m), 10 * size)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [count * step for count in range(first, last + 1)]
+    size = 10.0 ** math.floor(math.log10((high - low) / about))
+
+    def within(step: float) -> range:
+        return range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+
+    step = min((size * m for m in (1, 2, 2.5, 5, 10)), key=lambda s: abs(len(within(s)) - about))
+    return [count * step for count in within(step)]
 
 
 def label(value: float) -> str:

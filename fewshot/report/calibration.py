@@ -28,12 +28,13 @@ def calibration(images: EvaluatedImages | str) -> Markup:
     found = measured(images, chosen)
     title = f"Calibration, {testbed.ways}-way {testbed.shots}-shot: ECE {100 * found.ece:.2f} %"
     told = (
-        f"{int(found.counts.sum()):,} queries of the first {len(chosen)} of {len(testbed):,} episodes. Confidence is "
-        "the softmax of the classifier's scores as they are, without a fitted temperature. Bars below the dashed "
-        f"diagonal: too sure. ECE (Guo et al. 2017) over {len(found.counts)} bins."
+        f"{int(found.counts.sum()):,} queries of the first {len(chosen)} of {len(testbed):,} episodes. "
+        "Confidence is the softmax of the classifier's scores as they are, without a fitted temperature. "
+        "Bars below the dashed diagonal: too sure. "
+        f"ECE (Guo et al. 2017) over {len(found.counts)} bins."
     )
     chart = reliability_chart(title, found.edges, found.accuracy, found.counts)
-    return tag("div", chart, paragraph(told))
+    return tag("div", chart, paragraph(told), class_="pair")
 
 
 def measured(images: EvaluatedImages, episodes: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Reliability:

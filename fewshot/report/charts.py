@@ -44,8 +44,14 @@ def line_chart(
     *,
     y: tuple[float | None, float | None] = (None, None),
     x_ticks: Sequence[float] | None = None,
+    headed: bool = True,
+    named: bool = False,
 ) -> Markup:
-    """Lines over one pair of axes; colour and dashes tell them apart, and a legend names them."""
+    """Lines over one pair of axes; colour and dashes tell them apart, and a legend names them.
+
+    `headed` puts the title above the chart, which the heading of a section may have done already;
+    `named` has a legend for a single line too.
+    """
     shown = [_thinned(line) for line in lines]
     finite = [(a, b) for line in shown for a, b in line.points if math.isfinite(b)]
     if not finite:
@@ -53,10 +59,9 @@ def line_chart(
     ends = [b + s * w for line in shown for (_, b), w in zip(line.points, line.half_widths) for s in (-1, 1)]  # noqa: B905
     axes = Axes.around([a for a, _ in finite], [*(b for _, b in finite), *ends], y)
     drawn = [_line(axes, line, place) for place, line in enumerate(shown)]
-    picture = drawing(
-        f"{title}: {y_label} against {x_label}", axes.frame(x_label, y_label, x_ticks), *drawn
-    )
-    return figure(title, picture, legend([line.name for line in lines]) if len(lines) > 1 else NOTHING)
+    picture = drawing(f"{title}: {y_label} against {x_label}", axes.frame(x_label, y_label, x_ticks), *drawn)
+    names = legend([line.name for line in lines]) if named or len(lines) > 1 else NOTHING
+    return figure(title if headed else "", picture, names)
 
 
 def legend(names: Sequence[str]) -> Markup:
@@ -79,16 +84,18 @@ def heat_map(
     low: float,
     high: float,
     scale: float = 1.0,
+    listed: bool = True,
 ) -> Markup:
     """A square table as shades, with a number in each cell where there is room, and in its tooltip always.
 
     Args:
         title: of the figure.
         cells: [n, n]; nan is an empty cell.
-        names: [n], of rows and columns, listed below the picture by their numbers.
+        names: [n], of rows and columns, which bear their numbers.
         rows_are, columns_are: what they stand for.
         low, high: the values of the faintest and the fullest shade.
         scale: factor of the numbers that are shown (100 for per cent).
+        listed: whether the names are listed below the picture.
     """
     count = len(cells)
     side = (WIDTH - 40) / count
@@ -128,20 +135,15 @@ def heat_map(
     every = max(1, -(-count // 20))
     for place in range(0, count, every):
         middle = place * side + side / 2
-        parts.append(
-            tag("text", place + 1, x=30, y=22 + middle, text_anchor="end", class_="quiet")
-        )
+        parts.append(tag("text", place + 1, x=30, y=22 + middle, text_anchor="end", class_="quiet"))
         parts.append(tag("text", place + 1, x=34 + middle, y=13, text_anchor="middle", class_="quiet"))
     height = 18 + count * side + 4
     picture = drawing(f"{title}: rows {rows_are}, columns {columns_are}", *parts, height=height)
-    shades = f"rows: {rows_are}; columns: {columns_are}; from {_shown(low, scale)} (faint) to {_shown(high, scale)} (full)"
-    listed = tag("ol", *(tag("li", name) for name in names), class_="numbered")
-    return figure(
-        title,
-        picture,
-        tag("figcaption", shades),
-        tag("details", tag("summary", "Names of the rows"), listed),
-    )
+    ends = f"from {_shown(low, scale)} (faint) to {_shown(high, scale)} (full)"
+    shades = f"rows: {rows_are}; columns: {columns_are}; {ends}"
+    rows = tag("ol", *(tag("li", name) for name in names), class_="numbered")
+    below = tag("details", tag("summary", "Names of the rows"), rows) if listed else NOTHING
+    return figure(title, picture, tag("figcaption", shades), below)
 
 
 def points(
@@ -161,7 +163,7 @@ def points(
         tag("li", tag("svg", mark(place, 8, 8), viewBox="0 0 16 16", aria_hidden="true"), shortened(name))
         for place, name in enumerate(names)
     ]
-    return figure(title, picture, tag("ul", *rows, class_="legend"))
+    return tag("div", figure("", picture), tag("ul", *rows, class_="legend listed"), class_="pair")
 
 
 def mark(place: int, x: float, y: float) -> Markup:
@@ -220,7 +222,9 @@ def _line(axes: Axes, line: Line, place: int) -> Markup:
     for piece in _pieces(line.points):
         written = " ".join(f"{number(a)},{number(b)}" for a, b in (axes.place(x, y) for x, y in piece))
         if len(piece) > 1:
-            parts.append(tag("polyline", points=written, fill="none", stroke_linejoin="round", **_stroke(place)))
+            parts.append(
+                tag("polyline", points=written, fill="none", stroke_linejoin="round", **_stroke(place))
+            )
         if line.marked or len(piece) == 1:
             for x, y in piece:
                 a, b = axes.place(x, y)

@@ -17,7 +17,7 @@ CLASSES = 20
 PAIRS = 10
 FEWEST = 5
 """Episodes in which two classes must have met for their rate to be shown."""
-_LISTED = 15
+_LISTED = 10
 
 
 def confusion(result: Result | None) -> Markup:
@@ -44,8 +44,8 @@ def confusion(result: Result | None) -> Markup:
         scale=100,
     )
     note = paragraph(
-        f"{told[0].upper()}{told[1:]}, {accuracy.shots}-shot. A cell is the share of the row's queries that were "
-        "taken for the column's class in the episodes in which both were present; empty cells never met."
+        f"{told[0].upper()}{told[1:]}, {accuracy.shots}-shot. A cell is the share of the row's queries that "
+        "were taken for the column's class in the episodes in which both were present; empty cells never met."
     )
     return join(
         (
@@ -88,11 +88,12 @@ def _pairs(
         row, column = divmod(int(cell), len(rates))
         if ranked[row, column] > 0:
             met = f"{asked[row, column] // queries:,}"
-            rows.append((names[row], names[column], f"{100 * rates[row, column]:.1f} %", met))
+            both = join((names[row], tag("br"), "→ ", names[column]))
+            rows.append((both, f"{100 * rates[row, column]:.1f} %", met))
     if not rows:
         return paragraph("No class was taken for another one in the episodes in which both were present.")
     caption = f"Most confused, of pairs that met in {FEWEST} episodes or more"
-    return table(("class", "taken for", "share", "episodes"), rows, caption=caption)
+    return table(("class → taken for", "share", "episodes"), rows, caption, wrapped=True)
 
 
 def _by_class(rows: list[tuple[str, float]], measure: str) -> Markup:
@@ -101,7 +102,9 @@ def _by_class(rows: list[tuple[str, float]], measure: str) -> Markup:
     if len(ranked) <= 2 * _LISTED:
         return join((tag("h3", f"{measure.capitalize()} of each class"), bars(head, ranked)))
     spread = ", ".join(f"{100 * q:.0f} %" for q in np.quantile([share for _, share in rows], (0.1, 0.5, 0.9)))
-    title = tag("h3", f"{measure.capitalize()} of the hardest and the easiest {_LISTED} of {len(rows)} classes")
+    title = tag(
+        "h3", f"{measure.capitalize()} of the hardest and the easiest {_LISTED} of {len(rows)} classes"
+    )
     return join(
         (
             title,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from fewshot.report.markup import Markup, table
+from fewshot.report.markup import Markup, join, tag
 from fewshot.report.run_files import RunFiles
 from fewshot.report.section import LeftOut
 
@@ -20,7 +20,7 @@ def cost(run: RunFiles) -> Markup:
     if seconds and steps:
         rows.append(("steps a second", f"{steps / seconds:,.1f}"))
     if (whole := _whole(record)) is not None:
-        rows.append(("from start to end, with setting up and validation", duration(whole)))
+        rows.append(("from start to end", duration(whole)))
     for key, title in (("process", "peak memory of the process"), ("device", "peak memory on the device")):
         found = (record.get("peak_memory") or {}).get(key)
         if found:
@@ -30,9 +30,14 @@ def cost(run: RunFiles) -> Markup:
         if isinstance(spent, Mapping):
             told = ", ".join(f"{name} {duration(value)}" for name, value in spent.items())
             rows.append((f"evaluation {result.folder.name}", told))
-    made = [result.summary["cost"] for result in run.results if isinstance(result.summary.get("cost"), Mapping)]
+    made = [
+        result.summary["cost"] for result in run.results if isinstance(result.summary.get("cost"), Mapping)
+    ]
     if made:
-        for key, title in (("images_seen", "training images seen"), ("kept_bytes", "kept beside the encoder")):
+        for key, title in (
+            ("images_seen", "training images seen"),
+            ("kept_bytes", "kept beside the encoder"),
+        ):
             if key in made[-1]:
                 value = made[-1][key]
                 rows.append((title, size(value) if key == "kept_bytes" else f"{value:,}"))
@@ -41,7 +46,7 @@ def cost(run: RunFiles) -> Markup:
             rows.append((f"{name} on disk", size((run.folder / name).stat().st_size)))
     if not rows:
         raise LeftOut("run.json is missing or damaged, or the run was stopped before it ended")
-    return table(("", ""), rows, caption="Time and memory")
+    return tag("dl", *(join((tag("dt", title), tag("dd", value))) for title, value in rows))
 
 
 def duration(seconds: float) -> str:

@@ -14,7 +14,7 @@ from fewshot.evaluation.nearest import nearest
 from fewshot.report.charts import heat_map, points
 from fewshot.report.markup import Markup, join, paragraph, table, tag
 from fewshot.report.section import LeftOut
-from fewshot.report.thumbnails import captioned, thumbnail
+from fewshot.report.thumbnails import thumbnail
 
 QUERIES, NEIGHBOURS = 8, 6
 MAP_CLASSES, MAP_IMAGES = 12, 25
@@ -38,7 +38,7 @@ def neighbours(images: EvaluatedImages | str) -> Markup:
         own = images.class_name(int(labels[row]))
         number = int(images.embeddings.images[row])
         cells = [
-            thumbnail(images.image_set, number, f"query: {own}", captioned(own), "query"),
+            thumbnail(images.image_set, number, f"query: {own}", own, "query"),
             tag("span", "→", class_="then", aria_hidden="true"),
         ]
         for place, cosine in zip(near.tolist(), likeness.tolist(), strict=True):
@@ -46,13 +46,13 @@ def neighbours(images: EvaluatedImages | str) -> Markup:
                 continue
             name, same = images.class_name(int(labels[place])), labels[place] == labels[row]
             told = f"{'the same class' if same else 'another class'}: {name}, cosine {cosine:.3f}"
-            caption = f"{'✓' if same else '✗'} {cosine:.2f} {'' if same else captioned(name)}"
+            caption = f"{'✓' if same else '✗'} {cosine:.2f} {'' if same else name}"
             image = int(images.embeddings.images[place])
             cells.append(thumbnail(images.image_set, image, told, caption, "right" if same else "wrong"))
         shown.append(tag("div", *cells, class_="row"))
     told = (
-        f"{len(rows)} images of as many classes, taken evenly through the classes and not by how they fare, and "
-        f"their {NEIGHBOURS} nearest by cosine among {len(labels):,} images ({images.what}). "
+        f"{len(rows)} images of as many classes, taken evenly through the classes and not by how they fare, "
+        f"and their {NEIGHBOURS} nearest by cosine among {len(labels):,} images ({images.what}). "
         "✓ the same class, ✗ (dashed) another one."
     )
     return join((paragraph(told), *shown))
@@ -103,10 +103,18 @@ def class_likeness(images: EvaluatedImages | str) -> Markup:
         high=1.0,
     )
     upper = np.where(np.tri(len(numbers), k=0, dtype=bool), -2.0, cosines)
-    ranked = np.argsort(-upper.reshape(-1), kind="stable")[: min(_PAIRS, len(numbers) * (len(numbers) - 1) // 2)]
-    rows = [(names[cell // len(numbers)], names[cell % len(numbers)], f"{upper.flat[cell]:.3f}") for cell in ranked]
+    ranked = np.argsort(-upper.reshape(-1), kind="stable")[
+        : min(_PAIRS, len(numbers) * (len(numbers) - 1) // 2)
+    ]
+    rows = [
+        (
+            join((names[cell // len(numbers)], tag("br"), names[cell % len(numbers)])),
+            f"{upper.flat[cell]:.3f}",
+        )
+        for cell in ranked
+    ]
     told = f"{len(chosen)} of {len(numbers)} classes, evenly through {images.what}; means of unit embeddings."
-    pairs = table(("class", "class", "cosine"), rows, caption=f"Most alike of all {len(numbers)} classes")
+    pairs = table(("classes", "cosine"), rows, f"Most alike of all {len(numbers)} classes", wrapped=True)
     return tag("div", tag("div", chart, paragraph(told)), pairs, class_="pair")
 
 

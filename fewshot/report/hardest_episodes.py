@@ -10,7 +10,7 @@ from fewshot.report.confusion import classified
 from fewshot.report.markup import NOTHING, Markup, join, paragraph, tag
 from fewshot.report.run_files import Result
 from fewshot.report.section import LeftOut
-from fewshot.report.thumbnails import captioned, thumbnail
+from fewshot.report.thumbnails import group, thumbnail
 
 EPISODES, WAYS, SUPPORTS, WRONG = 3, 5, 3, 6
 """Episodes, ways of each, and supports and wrong queries of each way that are shown at most."""
@@ -27,9 +27,9 @@ def hardest_episodes(result: Result | None, images: EvaluatedImages | str) -> Ma
     order = np.argsort(shares, kind="stable")[:EPISODES]
     mean = 100 * shares.mean()
     told = (
-        f"The {len(order)} of {len(shares):,} episodes with the lowest accuracy ({accuracy.shots}-shot; the mean "
-        f"is {mean:.1f} %). Of each: the {WAYS} ways with most mistakes, {SUPPORTS} supports and {WRONG} wrong "
-        "queries of each at most. A dashed border marks a wrong query; below it stands what it was taken for."
+        f"The {len(order)} of {len(shares):,} episodes with the lowest accuracy ({accuracy.shots}-shot; "
+        f"the mean is {mean:.1f} %). Of each: the {WAYS} ways with most mistakes, {SUPPORTS} supports and "
+        f"{WRONG} wrong queries of each at most. A dashed border marks a wrong query."
     )
     return join((paragraph(told), *(_episode(int(number), accuracy, images) for number in order)))
 
@@ -45,20 +45,22 @@ def _episode(number: int, accuracy: FewShotAccuracy, images: EvaluatedImages) ->
     for way in ways:
         of_way = images.testbed.images[number, way]
         queries = np.flatnonzero(wrong[way])
-        shown = [
-            thumbnail(images.image_set, int(image), f"support of {names[way]}", "support")
+        supports = [
+            thumbnail(images.image_set, int(image), f"support of {names[way]}")
             for image in of_way[: min(accuracy.shots, SUPPORTS)]
         ]
-        shown.append(tag("span", "→", class_="then", aria_hidden="true"))
+        shown = [group("support", supports)]
+        by_answer: dict[str, list[Markup]] = {}
         for query in queries[:WRONG]:
             taken = names[int(accuracy.predictions[number, way, query])]
             image = int(of_way[images.testbed.shots + query])
             told = f"query of {names[way]}, taken for {taken}"
-            shown.append(thumbnail(images.image_set, image, told, captioned(taken), "wrong"))
+            by_answer.setdefault(taken, []).append(thumbnail(images.image_set, image, told, kind="wrong"))
+        shown += [group(f"taken for {taken}", wrongly) for taken, wrongly in by_answer.items()]
         total = accuracy.predictions.shape[2]
         title = tag("p", tag("b", names[way]), f", {len(queries)} of {total} queries wrong")
         rows.append(join((title, tag("div", *shown, class_="row"))))
     others = int((~wrong.any(1)).sum())
-    rest = paragraph(f"The other {others} ways are without mistake.") if others else NOTHING
+    rest = paragraph(f"Ways without a mistake: {others}.") if others else NOTHING
     title = tag("h3", f"Episode {number}: {100 * accuracy.accuracies[number]:.1f} %")
     return join((title, *rows, rest))

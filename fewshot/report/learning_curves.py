@@ -12,7 +12,7 @@ from fewshot.report.run_files import RunFiles
 from fewshot.report.section import LeftOut
 
 _NO_SHARES = ("val/interval",)
-_TITLES = {
+TITLES = {
     "val/accuracy": "accuracy",
     "val/recall_at_1": "Recall@1",
     "val/map_at_r": "MAP@R",
@@ -33,7 +33,9 @@ def learning_curves(run: RunFiles) -> Markup:
         points = _points(run.metrics, key, 100)
         half = _points(run.metrics, "val/interval", 100) if key == "val/accuracy" else []
         widths = [b for _, b in half] if len(half) == len(points) else []
-        lines.append(Line(_TITLES.get(key, key.removeprefix("val/")), points, widths, marked=len(points) <= 40))
+        lines.append(
+            Line(TITLES.get(key, key.removeprefix("val/")), points, widths, marked=len(points) <= 40)
+        )
     charts = []
     if any(math.isfinite(b) for _, b in loss):
         charts.append(line_chart("Training loss", [Line("loss", loss)], "step", "loss"))

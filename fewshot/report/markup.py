@@ -27,7 +27,9 @@ def tag(element: str, *content: object, **attributes: object) -> Markup:
     """
     written = "".join(_attribute(key, value) for key, value in attributes.items())
     if element in _EMPTY and not content:
-        return Markup(f"<{element}{written}>" if element in ("br", "img", "meta") else f"<{element}{written}/>")
+        return Markup(
+            f"<{element}{written}>" if element in ("br", "img", "meta") else f"<{element}{written}/>"
+        )
     return Markup(f"<{element}{written}>{join(content)}</{element}>")
 
 
@@ -41,27 +43,38 @@ def paragraph(*content: object) -> Markup:
     return tag("p", *content, class_="note")
 
 
-def table(head: Iterable[object], rows: Iterable[Iterable[object]], caption: str = "") -> Markup:
-    """A table that scrolls sideways by itself; numbers, and what looks like one, stand to the right."""
+def table(
+    head: Iterable[object],
+    rows: Iterable[Iterable[object]],
+    caption: str,
+    *,
+    wrapped: bool = False,
+    headed: bool = False,
+) -> Markup:
+    """A table that scrolls sideways by itself; with `wrapped` it breaks its lines to fit instead.
+
+    `headed` leaves the caption to screen readers, where a heading says the same.
+    """
     body = join(tag("tr", *(_cell(cell) for cell in row)) for row in rows)
     return tag(
         "div",
         tag(
             "table",
-            tag("caption", caption) if caption else NOTHING,
+            tag("caption", caption, class_="unseen" if headed else None),
             tag("thead", tag("tr", *(tag("th", title, scope="col") for title in head))),
             tag("tbody", body),
+            class_="wrapped" if wrapped else None,
         ),
         class_="scroll",
         tabindex="0",
         role="region",
-        aria_label=caption or "table",
+        aria_label=caption,
     )
 
 
 def percent(share: float | None, digits: int = 2) -> str:
     """A share as per cent; a dash where there is none."""
-    return "–" if share is None or share != share else f"{100 * share:.{digits}f} %"
+    return "-" if share is None or share != share else f"{100 * share:.{digits}f} %"
 
 
 def number(value: float) -> str:

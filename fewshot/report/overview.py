@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from fewshot.report.charts import Line, line_chart
 from fewshot.report.cost import duration
+from fewshot.report.learning_curves import TITLES
 from fewshot.report.markup import Markup, join, paragraph, table, tag
 from fewshot.report.page import page
 from fewshot.report.results import headline, interval
@@ -20,7 +21,9 @@ LINES = 6
 """Runs in one chart at most."""
 
 
-def overview_page(runs: Sequence[RunFiles], commands: Sequence[Command | None], pages: Sequence[Path], at: Path) -> str:
+def overview_page(
+    runs: Sequence[RunFiles], commands: Sequence[Command | None], pages: Sequence[Path], at: Path
+) -> str:
     """The overview.
 
     Args:
@@ -38,7 +41,13 @@ def overview_page(runs: Sequence[RunFiles], commands: Sequence[Command | None], 
         section("Options that differ", lambda: _differences(runs, commands)),
     ]
     problems = [f"{run.name}: {problem}" for run in runs for problem in run.problems]
-    return page("Overview", f"{len(runs)} runs", paragraph("One row a run; each links to its report."), sections, problems)
+    return page(
+        "Overview",
+        f"{len(runs)} runs",
+        paragraph("One row a run; each links to its report."),
+        sections,
+        problems,
+    )
 
 
 def _runs(runs: Sequence[RunFiles], links: Sequence[str]) -> Markup:
@@ -49,10 +58,10 @@ def _runs(runs: Sequence[RunFiles], links: Sequence[str]) -> Markup:
         except (KeyError, TypeError, ValueError, StopIteration, AttributeError):
             told = "damaged"
         seconds = run.record.get("seconds")
-        took = duration(seconds) if isinstance(seconds, (int, float)) else "–"
+        took = duration(seconds) if isinstance(seconds, (int, float)) else "-"
         status = str(run.record.get("status", "unknown"))
         rows.append((tag("a", run.name, href=link), run.recipe, told, took, status))
-    return table(("run", "recipe", "newest evaluation", "training", "status"), rows, caption="Runs")
+    return table(("run", "recipe", "newest evaluation", "training", "status"), rows, "Runs", headed=True)
 
 
 def _shared(runs: Sequence[RunFiles]) -> Markup:
@@ -66,7 +75,10 @@ def _shared(runs: Sequence[RunFiles]) -> Markup:
             parts.append(_table(name, runs, found))
     if not parts:
         raise LeftOut("no two of the runs were evaluated in the same way")
-    told = "Intervals are of each run alone: overlapping ones do not say that two runs are equal. Paired differences on equal episodes do say it."
+    told = (
+        "Intervals are of each run alone; where two overlap, only the paired difference over the same test "
+        "images tells the runs apart."
+    )
     return join((*parts, paragraph(told)))
 
 
@@ -99,9 +111,12 @@ def _figures(result: Result) -> list[str]:
 
 def _validation(runs: Sequence[RunFiles]) -> Markup:
     keys = [key for run in runs for line in run.metrics for key in line if key.startswith("val/")]
-    shared = [key for key in dict.fromkeys(keys) if not key.endswith("interval")]
+    with_it = {
+        key: sum(any(key in line for line in run.metrics) for run in runs) for key in dict.fromkeys(keys)
+    }
+    shared = [key for key, count in with_it.items() if count > 1 and not key.endswith("interval")]
     if not shared:
-        raise LeftOut("none of the runs was validated")
+        raise LeftOut("no two of the runs were validated by the same figure")
     charts = []
     for key in shared[:4]:
         lines = []
@@ -110,8 +125,12 @@ def _validation(runs: Sequence[RunFiles]) -> Markup:
             if points:
                 lines.append(Line(run.name, points, marked=len(points) <= 40))
         if lines:
-            charts.append(line_chart(key.removeprefix("val/"), lines[:LINES], "step", "per cent"))
-    told = f"At most {LINES} runs a chart, in the order in which they were named." if len(runs) > LINES else ""
+            charts.append(
+                line_chart(TITLES.get(key, key.removeprefix("val/")), lines[:LINES], "step", "per cent")
+            )
+    told = (
+        f"At most {LINES} runs a chart, in the order in which they were named." if len(runs) > LINES else ""
+    )
     return join((tag("div", *charts, class_="pair"), paragraph(told)))
 
 
@@ -120,11 +139,16 @@ def _differences(runs: Sequence[RunFiles], commands: Sequence[Command | None]) -
         raise LeftOut("the config of a run is missing or damaged")
     known = [{key: value for key, value, _ in command.differences} for command in commands if command]
     defaults = {key: default for command in commands if command for key, _, default in command.differences}
-    rows = []
+    rows: list[tuple[object, ...]] = []
+    chosen = [run.config.get("choices") or {} for run in runs]
+    for group in dict.fromkeys(group for choices in chosen for group in choices):
+        picked = [str(choices.get(group, "none")) for choices in chosen]
+        if len(set(picked)) > 1:
+            rows.append((tag("b", group), *picked))
     for key, default in defaults.items():
         values = [of.get(key, default) for of in known]
         if len(set(values)) > 1:
             rows.append((tag("code", key), *(tag("code", value) for value in values)))
     if not rows:
         raise LeftOut("their options are the same")
-    return table(("option", *(run.name for run in runs)), rows, caption="Options that differ")
+    return table(("option", *(run.name for run in runs)), rows, "Options that differ", headed=True)

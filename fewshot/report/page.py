@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from fewshot.evaluation.evaluated_images import EvaluatedImages
 from fewshot.report.calibration import calibration
@@ -16,9 +17,9 @@ from fewshot.report.results import headline, results, shot_curve
 from fewshot.report.run_files import Result, RunFiles
 from fewshot.report.section import Section, section
 from fewshot.report.streams import accuracy_matrices, sessions
-from fewshot.report.style import STYLE
 from fewshot.report.what_was_run import Command, what_was_run
 
+_STYLE = Path(__file__).with_name("style.css")
 # Nothing may be fetched and no script run, whatever a name or a file holds.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -66,9 +67,7 @@ def run_page(run: RunFiles, command: Command | None, images: EvaluatedImages | s
     return page(run.name, f"Run {run.name}", lead, sections, run.problems)
 
 
-def page(
-    title: str, heading: str, lead: Markup, sections: Sequence[Section], problems: Sequence[str]
-) -> str:
+def page(title: str, heading: str, lead: Markup, sections: Sequence[Section], problems: Sequence[str]) -> str:
     """A whole page: its sections, and one line on each that is left out and each file that is damaged."""
     there = [part for part in sections if part.body is not None]
     links = tag("ul", *(tag("li", tag("a", part.title, href=f"#{part.anchor}")) for part in there))
@@ -81,7 +80,7 @@ def page(
             tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
             tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
             tag("title", f"{title} · fewshot report"),
-            tag("style", Markup(STYLE)),
+            tag("style", Markup(_STYLE.read_text(encoding="utf-8"))),
         ),
         "\n",
     )
@@ -91,7 +90,9 @@ def page(
         *(part.html() for part in there),
         left.html() if left is not None else NOTHING,
     )
-    return f'<!DOCTYPE html>\n<html lang="en"><head>\n{head}\n</head>\n{tag("body", body)}</html>\n'
+    # A lone surrogate in a name cannot be written as UTF-8.
+    whole = f'<!DOCTYPE html>\n<html lang="en"><head>\n{head}\n</head>\n{tag("body", body)}</html>\n'
+    return whole.encode("utf-8", "replace").decode("utf-8")
 
 
 def _headline(shown: Result | None) -> Markup:

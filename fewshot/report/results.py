@@ -93,8 +93,8 @@ def continual(chosen: Sequence[Result]) -> Markup:
             if any(summary[kind].get(name) is not None for kind in kinds)
         ]
         caption = (
-            f"{result.folder.name}: {summary.get('method', 'a stream')} on {summary.get('evaluated', 'test')} "
-            f"images of {summary.get('data', 'its data')}, "
+            f"{result.folder.name}: {summary.get('method', 'a stream')} on "
+            f"{summary.get('evaluated', 'test')} images of {summary.get('data', 'its data')}, "
             f"{len((summary.get('scenario') or {}).get('tasks') or [])} tasks"
         )
         parts.append(table(("measure", *(KINDS[kind] for kind in kinds)), rows, caption=caption))
@@ -121,8 +121,9 @@ def shot_curve(result: Result | None) -> Markup:
     told = f"{result.folder.name}; bars are 95% over episodes, and may be shorter than the marks."
     return tag(
         "div",
-        line_chart("Shot curve", [line], "shots", f"{line.name} accuracy, %", x_ticks=shots),
+        line_chart("Shot curve", [line], "shots", f"{line.name} accuracy, %", x_ticks=shots, headed=False),
         paragraph(told),
+        class_="pair",
     )
 
 

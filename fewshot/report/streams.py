@@ -35,7 +35,15 @@ def accuracy_matrices(run: RunFiles) -> Markup:
         names = [f"task {name}" for name in matrix.names]
         title = f"{KINDS[kind].capitalize()} accuracy, %"
         chart = heat_map(
-            title, seen, names, rows_are="after", columns_are="on", low=0, high=1, scale=100
+            title,
+            seen,
+            names,
+            rows_are="after learning",
+            columns_are="measured on",
+            low=0,
+            high=1,
+            scale=100,
+            listed=list(matrix.names) != [str(n + 1) for n in range(tasks)],
         )
         maps.append(tag("div", chart))
         means = [seen[row, : row + 1].mean() for row in range(tasks)]
@@ -43,7 +51,9 @@ def accuracy_matrices(run: RunFiles) -> Markup:
             Line(KINDS[kind], [(row + 1.0, 100 * float(m)) for row, m in enumerate(means)], marked=True)
         )
     mean = line_chart("Mean over the tasks so far", lines, "after task", "accuracy, %", y=(0, 100))
-    told = "A row is measured after its task was learned; tasks not yet seen, and not yet measured, are empty."
+    told = (
+        "A row is measured after its task was learned; tasks not yet seen, and not yet measured, are empty."
+    )
     return join((tag("div", *maps, class_="pair"), mean, paragraph(told)))
 
 
@@ -62,6 +72,12 @@ def sessions(result: Result | None) -> Markup:
     ]
     ticks = [float(n) for n in range(len(found["all"]))]
     chart = line_chart(
-        "Accuracy by session", lines, "session (0: base)", "class-incremental accuracy, %", y=(0, 100), x_ticks=ticks
+        "Accuracy by session",
+        lines,
+        "session (0: base)",
+        "class-incremental accuracy, %",
+        y=(0, 100),
+        x_ticks=ticks,
+        headed=False,
     )
     return tag("div", chart, paragraph("Means over images, not over tasks."))

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
 from fewshot.data.image_set import ImageSet
-from fewshot.report.markup import Markup, shortened, tag
+from fewshot.report.markup import Markup, tag
 
 SIDE = 72
 """Pixels of the longer side at most."""
 
 
-def thumbnail(image_set: ImageSet, image: int, told: str, caption: object, kind: str = "") -> Markup:
+def thumbnail(image_set: ImageSet, image: int, told: str, caption: str = "", kind: str = "") -> Markup:
     """One image with a caption.
 
     Args:
@@ -28,7 +29,12 @@ def thumbnail(image_set: ImageSet, image: int, told: str, caption: object, kind:
     source, side = data_uri(image_set, image)
     classes = " ".join(filter(None, ("thumb", kind, "small" if side <= SIDE // 2 else "")))
     picture = tag("img", src=source, alt=told, title=told, loading="lazy", width=side, height=side)
-    return tag("figure", picture, tag("figcaption", caption), class_=classes)
+    return tag("figure", picture, *([tag("figcaption", caption)] if caption else []), class_=classes)
+
+
+def group(caption: str, pictures: Sequence[Markup]) -> Markup:
+    """Thumbnails under one caption."""
+    return tag("figure", tag("div", *pictures, class_="row"), tag("figcaption", caption), class_="group")
 
 
 def data_uri(image_set: ImageSet, image: int) -> tuple[str, int]:
@@ -47,8 +53,3 @@ def data_uri(image_set: ImageSet, image: int) -> tuple[str, int]:
         picture.save(file, "PNG", optimize=True)
         kind = "png"
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}", max(picture.size)
-
-
-def captioned(name: str, most: int = 22) -> str:
-    """A class name short enough to stand below a thumbnail."""
-    return shortened(name, most)

@@ -42,10 +42,10 @@ def what_was_run(run: RunFiles, command: Command | None) -> Markup:
         ("Trained on", _machine(record.get("machine"))),
         ("Report by", f"fewshot {fewshot.__version__}"),
     ]
-    parts = []
+    parts: list[Markup] = []
     if command is not None:
-        told = paragraph("The command that makes this config, whatever was typed to get it:")
-        parts += [tag("div", command.line, class_="words"), told]
+        worked_out = paragraph("Makes this config; worked out from config.yaml, whatever was typed.")
+        parts += [tag("div", command.line, class_="words"), worked_out]
     known = [(title, value) for title, value in facts if value not in (None, "")]
     parts.append(tag("dl", *(join((tag("dt", title), tag("dd", value))) for title, value in known)))
     if command is not None and command.differences:
@@ -75,13 +75,15 @@ def _status(record: Mapping[str, Any]) -> str:
 def _data(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
     data = config.get("data") or {}
     told = str(choices.get("data") or data.get("_target_") or "")
-    options = [f"{key} {data[key]}" for key in ("split", "size", "channels", "path") if data.get(key) is not None]
+    options = [
+        f"{key} {data[key]}" for key in ("split", "size", "channels", "path") if data.get(key) is not None
+    ]
     return f"{told} ({', '.join(options)})" if options else told
 
 
 def _machine(machine: object) -> str:
     if not isinstance(machine, Mapping):
         return ""
-    words = {"device": "{}", "cores": "{} cores", "threads": "{} threads", "precision": "{}"}
+    words = {"device": "{}", "cores": "{} cores", "threads": "threads {}", "precision": "{}"}
     versions = {"torch": "torch {}", "python": "Python {}"}
     return ", ".join(f.format(machine[k]) for k, f in {**words, **versions}.items() if k in machine)
