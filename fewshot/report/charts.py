@@ -118,7 +118,7 @@ def heat_map(
         )
         parts.append(square)
         if count <= _MOST_NUMBERS:
-            ink = "fill:var(--on-heat)" if shade > 0.55 else None
+            ink = "fill:var(--on-heat)" if shade > 0.65 else None
             shown = f"{scale * value:.{0 if scale == 100 else 2}f}"
             size = min(11.0, side / 2.4)
             style = f"font-size:{size:.1f}px;pointer-events:none;{ink or ''}"

@@ -113,7 +113,8 @@ def class_likeness(images: EvaluatedImages | str) -> Markup:
         )
         for cell in ranked
     ]
-    told = f"{len(chosen)} of {len(numbers)} classes, evenly through {images.what}; means of unit embeddings."
+    some = f"{len(chosen)} of {len(numbers)} classes, evenly through "
+    told = f"{some if len(chosen) < len(numbers) else ''}{images.what}; means of unit embeddings."
     pairs = table(("classes", "cosine"), rows, f"Most alike of all {len(numbers)} classes", wrapped=True)
     return tag("div", tag("div", chart, paragraph(told)), pairs, class_="pair")
 

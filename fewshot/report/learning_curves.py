@@ -11,7 +11,6 @@ from fewshot.report.markup import Markup, join, paragraph, tag
 from fewshot.report.run_files import RunFiles
 from fewshot.report.section import LeftOut
 
-_NO_SHARES = ("val/interval",)
 TITLES = {
     "val/accuracy": "accuracy",
     "val/recall_at_1": "Recall@1",
@@ -22,12 +21,12 @@ TITLES = {
 
 
 def learning_curves(run: RunFiles) -> Markup:
-    """The loss, and what chose the weights (of a stream: the accuracy after each task)."""
+    """The loss, and what chose the weights. A stream's accuracies have a section of their own."""
     if not run.metrics:
         raise LeftOut("metrics.jsonl is missing, empty or damaged")
     loss = _points(run.metrics, "train/loss", 1)
     keys = list(dict.fromkeys(key for line in run.metrics for key in line if key.startswith("val/")))
-    shares = [key for key in keys if key not in _NO_SHARES and not key.endswith("interval")]
+    shares = [key for key in keys if not key.endswith("interval") and run.recipe != "continual"]
     lines = []
     for key in shares:
         points = _points(run.metrics, key, 100)
@@ -40,8 +39,7 @@ def learning_curves(run: RunFiles) -> Markup:
     if any(math.isfinite(b) for _, b in loss):
         charts.append(line_chart("Training loss", [Line("loss", loss)], "step", "loss"))
     if lines:
-        name = "Accuracy after each task" if run.recipe == "continual" else "Validation"
-        charts.append(line_chart(name, lines, "step", "per cent"))
+        charts.append(line_chart("Validation", lines, "step", "per cent"))
     if not charts:
         raise LeftOut("metrics.jsonl holds neither a loss nor a validation")
     return join((tag("div", *charts, class_="pair"), paragraph(_told(run))))

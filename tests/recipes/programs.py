@@ -21,14 +21,14 @@ class Done(NamedTuple):
 
 
 def program(name: str, *words: str, cwd: Path, check: bool = True) -> Done:
-    """Run train.py or eval.py in this process, as its script does, in folder `cwd`."""
+    """Run train.py or eval.py in this process, as its script does, in `cwd`; no report unless asked."""
     out, err = io.StringIO(), io.StringIO()
     run = {"train.py": train.run, "eval.py": eval_.run}[name]
     before = Path.cwd()
     os.chdir(cwd)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = run(words)
+            status = run((*words, *([] if any(w.startswith("report=") for w in words) else ["report=false"])))
     finally:
         os.chdir(before)
     if check:
