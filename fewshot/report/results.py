@@ -49,12 +49,11 @@ def few_shot(chosen: Sequence[Result]) -> Markup:
                     f"{point['episodes']:,}",
                     str(summary.get("classifier", "")),
                     _where(summary),
-                    str(summary.get("leak", "")),
                 )
             )
-    head = ("task", "accuracy", "episodes", "classifier", "data", "what the weights have seen")
+    head = ("task", "accuracy", "episodes", "classifier", "data")
     told = "The interval is 95% over episodes; it does not show the spread of training."
-    return join((table(head, rows, caption="Few-shot accuracy"), paragraph(told)))
+    return join((table(head, rows, caption="Few-shot accuracy"), paragraph(told), seen(chosen)))
 
 
 def retrieval(chosen: Sequence[Result]) -> Markup:
@@ -74,11 +73,18 @@ def retrieval(chosen: Sequence[Result]) -> Markup:
                 rows.append((f"{key} (lower is better)", f"{summary[key]:.4f}"))
         caption = (
             f"Retrieval on {_where(summary)}: {summary['queries']:,} queries among {summary['gallery']:,} "
-            f"images by {summary.get('similarity', 'cosine')}; {summary.get('leak', '')}"
+            f"images by {summary.get('similarity', 'cosine')}"
         )
         parts.append(table(("measure", "value"), rows, caption=caption))
     parts.append(paragraph("Intervals are 95% over queries."))
-    return join(parts)
+    return join((*parts, seen(chosen)))
+
+
+def seen(chosen: Sequence[Result]) -> Markup:
+    """What the weights have seen of each evaluated data set: the leak labels."""
+    labels = {_where(result.summary): str(result.summary.get("leak", "not recorded")) for result in chosen}
+    rows = (tag("p", tag("b", f"Seen of {where}: "), label) for where, label in labels.items())
+    return join(rows)
 
 
 def continual(chosen: Sequence[Result]) -> Markup:
