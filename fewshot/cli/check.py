@@ -20,8 +20,8 @@ from fewshot.cli.preview import EVERYTHING, Preview, preview
 from fewshot.errors import InputError
 from fewshot.suggestion import did_you_mean
 
-# What a resumed run may be given anew: where it computes, not what.
-BESIDE_RESUME = ("device", "threads")
+# What a resumed run may be given anew: where it computes and what it tells, not what it learns.
+BESIDE_RESUME = ("device", "threads", "report")
 # Their files set keys anywhere in the config.
 _GLOBAL_GROUPS = ("experiment", "recipe")
 

@@ -19,6 +19,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from fewshot.annotations import convert
 from fewshot.cli.program import Program
+from fewshot.cli.run_report import report_at_the_end
 from fewshot.config import check_targets
 from fewshot.errors import InputError
 from fewshot.processes import launched
@@ -58,7 +59,10 @@ class Job:
                 recipe = self.program.instead or resolve_target(self._recipe_of(config), "recipe")
                 self.started = True
                 with _silent_unless_first():
-                    return recipe(config)
+                    made = recipe(config)
+                if config.get("report") and launched().rank == 0:
+                    report_at_the_end(made)
+                return made
         except Stopped as stop:
             with _silent_unless_first():
                 print(f"stopped: {stop}", file=sys.stderr)

@@ -67,6 +67,7 @@ class TrainSchema:
     resume: str | None
     name: str | None
     output_dir: str
+    report: bool
     tasks: int
     first_task: int | None
     class_order: str
@@ -93,6 +94,7 @@ class EvalSchema:
     batch: int
     cache: bool
     output_dir: str
+    report: bool
 
 
 @dataclass(frozen=True)

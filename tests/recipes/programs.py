@@ -21,14 +21,15 @@ class Done(NamedTuple):
 
 
 def program(name: str, *words: str, cwd: Path, check: bool = True) -> Done:
-    """Run train.py, eval.py or predict.py in this process, as its script does, in folder `cwd`."""
+    """Run a program in this process, as its script does; train and eval make no report unless asked."""
     out, err = io.StringIO(), io.StringIO()
     run = {"train.py": train.run, "eval.py": eval_.run, "predict.py": predict.run}[name]
     before = Path.cwd()
     os.chdir(cwd)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = run(words)
+            asked = name == "predict.py" or any(word.startswith("report=") for word in words)
+            status = run((*words, *([] if asked else ["report=false"])))
     finally:
         os.chdir(before)
     if check:

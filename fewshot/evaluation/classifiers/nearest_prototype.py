@@ -83,7 +83,7 @@ def class_means(support: Tensor, labels: Tensor, ways: int) -> Tensor:
 
 
 def class_sums(support: Tensor, labels: Tensor, ways: int) -> tuple[Tensor, Tensor]:
-    """Sums [episodes, ways, dim] of supports [episodes, n, dim] by label; their counts [episodes, ways, 1]."""
+    """Sums [episodes, ways, dim] of supports [episodes, n, dim] by label; counts [episodes, ways, 1]."""
     members = one_hot(labels, ways).to(support.dtype)  # [episodes, n, ways]
     return torch.bmm(members.mT, support), members.sum(dim=1)[..., None]
 
