@@ -49,7 +49,7 @@ class Job:
             _add_choices(config)
             with trusting(self.trust):
                 check_targets(config)
-                recipe = resolve_target(self._recipe_of(config), "recipe")
+                recipe = self.program.instead or resolve_target(self._recipe_of(config), "recipe")
                 self.started = True
                 return recipe(config)
         except Stopped as stop:

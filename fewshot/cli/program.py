@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 @dataclass(frozen=True)
@@ -13,6 +18,7 @@ class Program:
     schema: dataclass with the types of the config's keys outside groups.
     recipe: dotted name of the function that is called with the config, unless `recipe._target_` says.
     examples: (arguments, what they do) for `--help`.
+    instead: called with the config in place of its recipe.
     """
 
     name: str
@@ -20,3 +26,4 @@ class Program:
     schema: type
     recipe: str
     examples: tuple[tuple[str, str], ...]
+    instead: Callable[[DictConfig], Any] | None = None
