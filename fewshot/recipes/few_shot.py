@@ -22,17 +22,7 @@ from fewshot.training.device import Machine
 
 def train(config: DictConfig) -> Path:
     """Train for few-shot classification; arguments, files and errors as in `run_training`."""
-    return run_training(
-        config,
-        Recipe(
-            name="few_shot",
-            protocol="few_shot",
-            monitor="accuracy",
-            measure=lambda config: f"{config.ways}-way {config.shots}-shot",
-            validation=EpisodeValidation,
-            evaluation=lambda config: f"shots={config.shots}",
-        ),
-    )
+    return run_training(config, RECIPE)
 
 
 class EpisodeValidation:
@@ -72,3 +62,13 @@ class EpisodeValidation:
     def _embed(self, embedder: Embedder, images: NDArray[np.int64]) -> Embeddings:
         machine = self.machine
         return embed(embedder, self.image_set, images, device=machine.device, precision=machine.precision)
+
+
+RECIPE = Recipe(
+    name="few_shot",
+    protocol="few_shot",
+    monitor="accuracy",
+    measure=lambda config: f"{config.ways}-way {config.shots}-shot",
+    validation=EpisodeValidation,
+    evaluation=lambda config: f"shots={config.shots}",
+)

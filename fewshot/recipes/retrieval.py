@@ -19,17 +19,7 @@ from fewshot.training.device import Machine
 
 def train(config: DictConfig) -> Path:
     """Train for retrieval; arguments, files and errors as in `run_training`."""
-    return run_training(
-        config,
-        Recipe(
-            name="retrieval",
-            protocol="retrieval",
-            monitor="recall_at_1",
-            measure=lambda config: "Recall@1",
-            validation=RecallValidation,
-            evaluation=lambda config: "evaluation=retrieval",
-        ),
-    )
+    return run_training(config, RECIPE)
 
 
 def refuse_senseless(labels: NDArray[np.int64], part: str) -> None:
@@ -83,3 +73,13 @@ class RecallValidation:
             "interval": recall.half_width,
             "map_at_r": found["map_at_r"].mean,
         }
+
+
+RECIPE = Recipe(
+    name="retrieval",
+    protocol="retrieval",
+    monitor="recall_at_1",
+    measure=lambda config: "Recall@1",
+    validation=RecallValidation,
+    evaluation=lambda config: "evaluation=retrieval",
+)

@@ -1,4 +1,4 @@
-"""One training run, of any recipe: its parts built from the config, its folder, its end."""
+"""One training run, of any recipe: its data and parts, its folder, its end."""
 
 from __future__ import annotations
 
@@ -9,18 +9,13 @@ from typing import Protocol
 
 from omegaconf import DictConfig
 
-from fewshot.config import instantiate
-from fewshot.errors import InputError
 from fewshot.models.embedder import Embedder
 from fewshot.recipes.model import add_train_mean, card
-from fewshot.recipes.network import new_network, optimizer_for
-from fewshot.recipes.objective import objective_for
 from fewshot.recipes.run_in_progress import running, start
-from fewshot.recipes.schedule import schedule_for
 from fewshot.recipes.training_data import TrainingData, training_data
-from fewshot.sampling.feed import feed_for
+from fewshot.recipes.training_parts import training_parts
 from fewshot.training.device import Machine
-from fewshot.training.loop import LoopOptions, Outcome
+from fewshot.training.loop import Outcome
 from fewshot.training.loop import train as run_loop
 
 
@@ -64,55 +59,31 @@ def run_training(config: DictConfig, recipe: Recipe) -> Path:
     started = start(config)
     config, machine = started.config, started.machine
 
-    # Data: base classes to train on, validation classes to choose by; the test classes stay untouched.
+    # Base classes to train on, validation classes to choose by; the test classes stay untouched.
     data = training_data(config, recipe.protocol, machine.device)
-    source, base = data.source, data.base
-    sampler = instantiate(config.sampler, table=base, seed=config.seed, stream="train")
-    augment = instantiate(config.augment)
-    feed = feed_for(data.image_set, sampler, augment, machine.device)
+    parts = training_parts(config, data, machine)
     validation = recipe.validation(data, config, machine) if data.validation is not None else None
     selection = data.selection(recipe.measure(config))
-
-    # Model and loss.
-    embedder, architecture, trained_on = new_network(config, source)
-    offered = {"classes": len(base.classes), "dim": embedder.dim}
-    loss = instantiate(config.loss, offered=offered)
-    if (memory := _chosen(config, "memory")) is not None:
-        loss = instantiate(memory, offered=offered, loss=loss)
-    mixup = None if (node := _chosen(config, "mixup")) is None else instantiate(node)
-    objective = objective_for(embedder, loss, sampler, mixup).to(machine.device)
-
-    optimizer = optimizer_for(config, objective, machine)
-    if config.epochs is not None and config.epochs < 1:
-        raise InputError(f"epochs={config.epochs} must be at least 1, or null")
-    steps = config.steps if config.epochs is None else config.epochs * feed.steps_per_epoch
-    schedule = schedule_for(config.scheduler, optimizer, steps, feed.steps_per_epoch)
-    options = LoopOptions(
-        steps=steps,
-        seed=config.seed,
-        validate_every=config.validation.every,
-        patience=config.validation.patience,
-        compile=config.compile,
-        **config.training,
-    )
 
     record = {"recipe": recipe.name, "selection": selection}
     with running(started, run_name(config), record) as run:
         outcome = run_loop(
-            objective,
-            feed,
-            optimizer,
-            schedule,
+            parts.objective,
+            parts.feed,
+            parts.optimizer,
+            parts.schedule,
             machine,
-            options,
+            parts.options,
             validate=validation or (lambda _: {}),
             monitor=recipe.monitor,
             tracker=run.tracker,
             folder=run.folder,
-            card=lambda _: card(architecture, trained_on, selection, base.names),
+            card=lambda _: card(
+                parts.network.architecture, parts.network.trained_on, selection, data.base.names
+            ),
             state=started.state,
         )
-        add_train_mean(run.folder / "best.pt", base, data.image_set, machine)
+        add_train_mean(run.folder / "best.pt", data.base, data.image_set, machine)
         run.record.update(vars(outcome))
         run.tracker.summary(
             {f"val/{recipe.monitor}": outcome.best, "steps": outcome.steps, "seconds": outcome.seconds}
@@ -142,17 +113,3 @@ def announce(folder: Path, outcome: Outcome, selection: str, measure: str, evalu
         print(f"validation {100 * outcome.best:.2f}% {measure}, after step {outcome.best_step}")
     print(f"weights    {selection}")
     print(f"next       python eval.py run={folder} {evaluation}")
-
-
-def _chosen(config: DictConfig, group: str) -> DictConfig | None:
-    """The node of a group; None where it names no part (a run of an older version has no such group).
-
-    Raises:
-        InputError: options of no part.
-    """
-    node = config.get(group)
-    if node is None or "_target_" in node:
-        return node
-    if node:
-        raise InputError(f"{group}.{next(iter(node))}: {group}=none has no options; choose {group}=NAME")
-    return None

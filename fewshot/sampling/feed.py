@@ -173,7 +173,7 @@ class HardClassFeed(PlainFeed):
 
 def feed_for(
     image_set: ImageSet, sampler: EpisodeSampler | PlainSampler, augment: Augment, device: torch.device
-) -> Feed:
+) -> EpisodeFeed | PlainFeed:
     """The feed that fits a sampler."""
     if isinstance(sampler, EpisodeSampler):
         return EpisodeFeed(image_set, sampler, augment, device)

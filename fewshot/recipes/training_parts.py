@@ -1,0 +1,96 @@
+"""The parts of one training run, of any recipe, built from its config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omegaconf import DictConfig
+from torch.optim import Optimizer
+
+from fewshot.config import instantiate
+from fewshot.errors import InputError
+from fewshot.objectives.episodic import Episodic
+from fewshot.objectives.mixed import Mixed
+from fewshot.objectives.mixed_episodic import MixedEpisodic
+from fewshot.objectives.plain import Plain
+from fewshot.recipes.network import Network, new_network, optimizer_for
+from fewshot.recipes.objective import objective_for
+from fewshot.recipes.schedule import schedule_for
+from fewshot.recipes.training_data import TrainingData
+from fewshot.sampling.feed import EpisodeFeed, PlainFeed, feed_for
+from fewshot.training.device import Machine
+from fewshot.training.loop import LoopOptions
+from fewshot.training.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class TrainingParts:
+    """What the loop is given.
+
+    Attributes:
+        network: the new embedder, and what a checkpoint says of it.
+        objective: that embedder with its loss, on the machine's device.
+        feed: of the base classes.
+        optimizer, schedule, options: of the run.
+    """
+
+    network: Network
+    objective: Episodic | Plain | Mixed | MixedEpisodic
+    feed: EpisodeFeed | PlainFeed
+    optimizer: Optimizer
+    schedule: Schedule
+    options: LoopOptions
+
+
+def training_parts(config: DictConfig, data: TrainingData, machine: Machine) -> TrainingParts:
+    """Build the parts of a run.
+
+    Args:
+        config: of the run.
+        data: its classes and images.
+        machine: what it computes on.
+
+    Raises:
+        InputError: parts that do not fit each other, the data or the machine.
+    """
+    base = data.base
+    sampler = instantiate(config.sampler, table=base, seed=config.seed, stream="train")
+    augment = instantiate(config.augment)
+    feed = feed_for(data.image_set, sampler, augment, machine.device)
+
+    network = new_network(config, data.source)
+    offered = {"classes": len(base.classes), "dim": network.embedder.dim}
+    loss = instantiate(config.loss, offered=offered)
+    if (memory := _chosen(config, "memory")) is not None:
+        loss = instantiate(memory, offered=offered, loss=loss)
+    mixup = None if (node := _chosen(config, "mixup")) is None else instantiate(node)
+    objective = objective_for(network.embedder, loss, sampler, mixup).to(machine.device)
+
+    optimizer = optimizer_for(config, objective, machine)
+    if config.epochs is not None and config.epochs < 1:
+        raise InputError(f"epochs={config.epochs} must be at least 1, or null")
+    steps = config.steps if config.epochs is None else config.epochs * feed.steps_per_epoch
+    schedule = schedule_for(config.scheduler, optimizer, steps, feed.steps_per_epoch)
+    options = LoopOptions(
+        steps=steps,
+        seed=config.seed,
+        validate_every=config.validation.every,
+        patience=config.validation.patience,
+        compile=config.compile,
+        **config.training,
+    )
+    return TrainingParts(network, objective, feed, optimizer, schedule, options)
+
+
+def _chosen(config: DictConfig, group: str) -> DictConfig | None:
+    """The node of a group; None where it names no part (a run of an older version has no such group).
+
+    Raises:
+        InputError: options of no part.
+    """
+    node = config.get(group)
+    if node is None or "_target_" in node:
+        return node
+    if node:
+        raise InputError(f"{group}.{next(iter(node))}: {group}=none has no options; choose {group}=NAME")
+    return None
