@@ -18,6 +18,7 @@ from fewshot.cli.program import Program
 from fewshot.config import check_targets
 from fewshot.errors import InputError
 from fewshot.recipes.run_record import resumable
+from fewshot.recipes.sweep_objective import objective, refuse_unmeasured
 from fewshot.targets import resolve_target, trusting
 from fewshot.training.stopping import Stopped
 
@@ -51,7 +52,10 @@ class Job:
                 check_targets(config)
                 recipe = self.program.instead or resolve_target(self._recipe_of(config), "recipe")
                 self.started = True
-                return recipe(config)
+                if not _searching():
+                    return recipe(config)
+                refuse_unmeasured(config)
+                return objective(recipe(config))
         except Stopped as stop:
             print(f"stopped: {stop}", file=sys.stderr)
             raise SystemExit(128 + stop.signal) from stop
@@ -66,6 +70,24 @@ class Job:
         resumed = OmegaConf.select(config, "resume")
         chosen = config if resumed is None else resumable(Path(resumed))
         return str(OmegaConf.select(chosen, "recipe._target_", default=self.program.recipe))
+
+
+def _searching() -> bool:
+    """Whether a sweeper looks for the best options and so needs a figure of each run.
+
+    Raises:
+        InputError: it looks for the worst.
+    """
+    hydra = HydraConfig.get()
+    if hydra.mode != RunMode.MULTIRUN or hydra.sweeper._target_.endswith(".BasicSweeper"):
+        return False
+    direction = str(hydra.sweeper.get("direction", "maximize")).rpartition(".")[2]
+    if direction != "maximize":
+        raise InputError(
+            f"hydra.sweeper.direction={direction}: figures are better when higher; use hydra/sweeper=search, or "
+            "hydra.sweeper.direction=maximize"
+        )
+    return True
 
 
 def _add_choices(config: DictConfig) -> None:
