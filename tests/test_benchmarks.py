@@ -12,10 +12,14 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[1]
 ROWS = {
     "continual.py": ("stream", "plain loop"),
+    "distributed.py": ("1 process", "2 processes"),
     "evaluation.py": ("prototype, float32", "prototype, bf16", "logistic", "indices, a testbed", "tensors"),
     "losses.py": ("n_pair", "normalized_softmax"),
     "metrix.py": ("contrastive",),
     "retrieval.py": ("nearest", "retrieve", "recall@1 0.9"),
+    "startup.py": ("train.py --help", "import torch"),
+    "training.py": ("ours, float32", "ours, bf16", "no easyfsl to compare with"),
+    "training_step.py": ("network forward", "outside the network"),
 }
 
 

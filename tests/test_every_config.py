@@ -222,6 +222,13 @@ def test_sampler(choice: str, table: ClassTable) -> None:
     sampler.step(0)
 
 
+@pytest.mark.parametrize("recipe", choices("recipe"))
+@pytest.mark.parametrize("optimizer", choices("optimizer"))
+def test_every_recipe_takes_every_optimizer(recipe: str, optimizer: str) -> None:
+    config = composed("train", f"recipe={recipe}", f"optimizer={optimizer}")
+    instantiate(config.optimizer, params=[torch.nn.Parameter(torch.ones(2))])
+
+
 @pytest.mark.parametrize("optimizer", choices("optimizer"))
 @pytest.mark.parametrize("scheduler", choices("scheduler"))
 def test_optimizer_and_scheduler(optimizer: str, scheduler: str) -> None:

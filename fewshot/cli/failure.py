@@ -8,7 +8,9 @@ import traceback
 from collections.abc import Callable
 
 from fewshot.errors import InputError
+from fewshot.processes import launched
 
+FAILED = 1
 USAGE = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -17,16 +19,19 @@ BROKEN_PIPE = 141
 def exit_status(command: Callable[[], int]) -> int:
     """Run a command; an InputError becomes one line, any other error keeps its traceback.
 
+    Of several processes the first that fails tells: the others make the same mistake, or miss it.
+
     Returns:
         What the command returned; 2 after an InputError, 130 after Ctrl-C, 141 when the reader of
-        our output has gone (as a shell reports SIGPIPE).
+        our output has gone (as a shell reports SIGPIPE), 1 after any other error that another process tells.
     """
     try:
         status = command()
         sys.stdout.flush()
         return status
     except InputError as error:
-        report(error)
+        if _tells():
+            report(error)
         return USAGE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -35,6 +40,22 @@ def exit_status(command: Callable[[], int]) -> int:
         # The interpreter flushes stdout once more at its end; that must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except Exception:
+        if _tells():
+            raise
+        return FAILED
+
+
+def _tells() -> bool:
+    """Whether this process is the one that tells what went wrong."""
+    try:
+        if launched().count == 1:
+            return True
+    except InputError:
+        return True  # each process's own environment is wrong
+    from fewshot.distributed import first_to_fail
+
+    return first_to_fail()
 
 
 def report(error: InputError) -> None:

@@ -24,11 +24,17 @@ def refuse_ignored(arguments: Arguments, seen: Preview) -> None:
         for override in arguments.overrides:
             if override.text != "none" and (why := reason(chosen, override.key, seen)):
                 raise InputError(f"{override.word}: {why}")
+    typed = {override.key: override for override in arguments.overrides}
+    domains, tasks = typed.get("scenario.domains"), typed.get("tasks")
+    if tasks and domains and (domains.text or "").lower() == "true":
+        raise InputError(f"{tasks.word}: with scenario.domains=true each domain is a task; leave it out")
 
 
 def _by_evaluation(evaluation: str, key: str, seen: Preview) -> str | None:
     if evaluation != "few_shot" and _within(key, _EPISODES):
         return f"evaluation={evaluation} has no episodes; leave it out"
+    if evaluation == "continual" and _within(key, ("seed", "cache")):
+        return "evaluation=continual draws nothing and keeps no embeddings; leave it out"
     return None
 
 
@@ -37,11 +43,19 @@ def _by_recipe(recipe: str, key: str, seen: Preview) -> str | None:
         return f"recipe={recipe} has no stream of tasks; add recipe=continual"
     if recipe == "continual" and _within(key, (*_EPISODES, "validation", "mixup", "memory")):
         return "recipe=continual makes no use of it; leave it out"
+    if recipe == "continual" and _within(key, ("loss",)) and not _takes_loss(seen):
+        return f"continual={seen.choices['continual']} has a loss of its own; leave it out"
     if recipe == "retrieval" and _within(key, ("classifier", "validation.episodes")):
         return "recipe=retrieval chooses by Recall@1; leave it out"
     if recipe == "retrieval" and _within(key, _TASK) and seen.choices.get("sampler") != "episodes":
         return "recipe=retrieval draws episodes with sampler=episodes alone; leave it out"
     return None
+
+
+def _takes_loss(seen: Preview) -> bool:
+    """Methods that learn their features with `loss` say how many `views` of an image it sees."""
+    method = seen.values.get("continual") or {}
+    return seen.is_open("continual") or not method or "views" in method
 
 
 def _within(key: str, names: tuple[str, ...]) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import typing
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from fewshot.annotations import convert
 from fewshot.cli.program import Program
 from fewshot.config import check_targets
 from fewshot.errors import InputError
+from fewshot.processes import launched
 from fewshot.recipes.run_record import resumable
 from fewshot.recipes.sweep_objective import objective, refuse_unmeasured
 from fewshot.targets import resolve_target, trusting
@@ -28,15 +33,16 @@ class Job:
 
     Attributes:
         started: whether a recipe has been called: its errors are no longer the config's.
-        failure: the InputError of a single run. It is kept instead of raised, since Hydra prints
-            a line of its own for what a job raises; in a multirun that line names the job.
+        failure: the InputError of a single run, or any error of one of several processes. It is kept
+            instead of raised, since Hydra prints a line of its own for what a job raises; in a multirun
+            that line names the job.
     """
 
     def __init__(self, program: Program, trust: tuple[str, ...]) -> None:
         self.program = program
         self.trust = trust
         self.started = False
-        self.failure: InputError | None = None
+        self.failure: Exception | None = None
 
     def __call__(self, config: DictConfig) -> Any:
         """Check the config and call its recipe.
@@ -52,15 +58,22 @@ class Job:
                 check_targets(config)
                 recipe = self.program.instead or resolve_target(self._recipe_of(config), "recipe")
                 self.started = True
-                if not _searching():
-                    return recipe(config)
-                refuse_unmeasured(config)
-                return objective(recipe(config))
+                with _silent_unless_first():
+                    if not _searching():
+                        return recipe(config)
+                    refuse_unmeasured(config)
+                    return objective(recipe(config))
         except Stopped as stop:
-            print(f"stopped: {stop}", file=sys.stderr)
+            with _silent_unless_first():
+                print(f"stopped: {stop}", file=sys.stderr)
             raise SystemExit(128 + stop.signal) from stop
         except InputError as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            self.failure = error
+            return None
+        except Exception as error:
+            if launched().count == 1 or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             self.failure = error
             return None
@@ -88,6 +101,16 @@ def _searching() -> bool:
             "hydra.sweeper.direction=maximize"
         )
     return True
+
+
+@contextlib.contextmanager
+def _silent_unless_first() -> Iterator[None]:
+    """Of several processes that do the same, the first is heard; an error leaves the block, and is told."""
+    if launched().rank == 0:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
 
 
 def _add_choices(config: DictConfig) -> None:

@@ -18,6 +18,10 @@ from fewshot.cli.failure import exit_status
 from fewshot.cli.help import help_text
 from fewshot.cli.program import Program
 from fewshot.errors import InputError
+from fewshot.processes import launched
+
+_EXTRAS = {"submitit_": "slurm", "sweeper/optuna": "optuna"}
+"""Part of Hydra's message about a plugin that is not installed -> the extra that brings it."""
 
 
 def main(program: Program, words: Sequence[str] | None = None) -> int:
@@ -44,6 +48,9 @@ def _main(program: Program, words: Sequence[str]) -> int:
 
 
 def _run(program: Program, arguments: Arguments) -> int:
+    if launched().count > 1:
+        # Or torch, which is not imported yet, writes a paragraph of advice from each process.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     import hydra
     from hydra.errors import HydraException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
@@ -66,7 +73,9 @@ def _run(program: Program, arguments: Arguments) -> int:
         if job.started:
             raise
         # What follows is where Hydra searched, over many lines.
-        raise InputError(str(error).split("Config search path")[0]) from error
+        text = str(error).split("Config search path")[0]
+        extra = next((extra for part, extra in _EXTRAS.items() if part in text), None)
+        raise InputError(f"{text} pip install 'fewshot[{extra}]' brings it" if extra else text) from error
     finally:
         sys.argv = typed
     if job.failure is not None:

@@ -24,19 +24,17 @@ def herd(features: Tensor, labels: Tensor, quota: int) -> Tensor:
         int64 [m], in [0, n).
     """
     _, of_row, counts = torch.unique(labels, return_inverse=True, return_counts=True)
-    order = of_row.argsort(stable=True)  # class after class
     classes, most = len(counts), int(counts.max())
-    column = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[of_row[order]]
-    rows = torch.full((classes, most), -1, device=order.device)
-    rows[of_row[order], column] = order
+    rows = torch.full((classes, most), -1, device=labels.device)
+    rows[of_row, place_in_class(labels)] = torch.arange(len(labels), device=labels.device)
     absent = rows < 0
     points = unit(features.float())[rows.clamp(min=0)].masked_fill(
         absent[..., None], 0
     )  # [classes, most, dim]
     mean = points.sum(1) / counts[:, None]
     total = torch.zeros_like(mean)
-    chosen = torch.full((classes, min(quota, most)), -1, device=order.device)
-    each = torch.arange(classes, device=order.device)
+    chosen = torch.full((classes, min(quota, most)), -1, device=labels.device)
+    each = torch.arange(classes, device=labels.device)
     # Each choice depends on those before it; all classes choose at once.
     for k in range(chosen.shape[1]):
         away = (mean[:, None] - (total[:, None] + points) / (k + 1)).square().sum(-1)
@@ -45,3 +43,13 @@ def herd(features: Tensor, labels: Tensor, quota: int) -> Tensor:
         total += points[each, best]
         absent[each, best] = True
     return chosen[chosen >= 0]
+
+
+def place_in_class(labels: Tensor) -> Tensor:
+    """How many rows of the same label come before each: int64 [n], of labels int64 [n]."""
+    _, of_row, counts = torch.unique(labels, return_inverse=True, return_counts=True)
+    order = of_row.argsort(stable=True)  # class after class
+    place = torch.empty_like(labels)
+    first = counts.cumsum(0) - counts
+    place[order] = torch.arange(len(labels), device=labels.device) - first[of_row[order]]
+    return place

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fewshot.losses.arguments import above_zero, at_least_one
+from fewshot.losses.arguments import above_zero, at_least_one, at_least_zero, share
 from fewshot.losses.distances import unit
 from fewshot.losses.precision import full_precision
 from fewshot.randomness import generator
@@ -20,6 +20,9 @@ class Prototypes(nn.Module):
         lr_scale: factor of the optimizer's rate.
         momentum, weight_decay: of their group; PRD has neither.
         seed: of the start, uniform in +-1/sqrt(dim).
+
+    Raises:
+        InputError: a number out of its range.
     """
 
     def __init__(
@@ -35,9 +38,10 @@ class Prototypes(nn.Module):
         start = torch.empty(at_least_one(classes=classes), at_least_one(dim=dim))
         nn.init.uniform_(start, -(dim**-0.5), dim**-0.5, generator=generator(seed, "prototypes", 0))
         self.weight = nn.Parameter(start)
-        self.lr_scale = above_zero(lr_scale=lr_scale)
-        self.momentum = momentum
-        self.weight_decay = weight_decay
+        # A torch optimizer checks its own rate and momentum, but not those of a group.
+        self.lr_scale = above_zero("continual", prototypes_lr_scale=lr_scale)
+        self.momentum = share("continual", prototypes_momentum=momentum)
+        self.weight_decay = at_least_zero("continual", prototypes_weight_decay=weight_decay)
 
     def forward(self, features: Tensor) -> Tensor:
         """cos(z, p), [n, classes], of features [n, dim]."""

@@ -13,13 +13,14 @@ every device.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Generator, Tensor, nn
 
 from fewshot.data import color, geometry
 from fewshot.errors import InputError
+from fewshot.share import Share
 
 _ATTEMPTS = 10  # boxes proposed for one image, as in torchvision
 
@@ -29,18 +30,51 @@ def to_float(images: Tensor) -> Tensor:
     return images.float() if images.is_floating_point() else images.float().div_(255)
 
 
+class SharedDraws(Generator):
+    """A generator that several processes have alike, each with a share of the batch.
+
+    `uniform` and `integers` draw for the whole batch from it and keep what belongs to the share: an image's
+    parameters are the same however many processes there are.
+
+    Args:
+        generator: whose numbers these are.
+        share: of the batch.
+    """
+
+    share: Share
+
+    def __new__(cls, generator: Generator, share: Share) -> SharedDraws:
+        made = super().__new__(cls, device=generator.device)  # type: ignore[call-arg]
+        made.set_state(generator.get_state())
+        made.share = share
+        return made
+
+
+def _drawn(images: Tensor, generator: Generator, draw: Callable[[int], Tensor]) -> Tensor:
+    """`draw(number of images)` for these images, on their device."""
+    if not isinstance(generator, SharedDraws):
+        return draw(len(images)).to(images.device, non_blocking=True)
+    part, sizes = generator.share.part, generator.share.sizes
+    if len(images) != part.stop - part.start:
+        raise ValueError(f"{len(images)} images are not the share of {part.stop - part.start}")
+    return draw(sum(sizes))[part].to(images.device, non_blocking=True)
+
+
 def uniform(
     images: Tensor, generator: Generator, low: float = 0.0, high: float = 1.0, draws: tuple[int, ...] = ()
 ) -> Tensor:
     """Draws from [low, high) for each image, on its device: float32 [n, *draws]."""
-    drawn = torch.rand((len(images), *draws), generator=generator, device=generator.device)
-    return drawn.to(images.device, non_blocking=True) * (high - low) + low
+    drawn = _drawn(
+        images, generator, lambda n: torch.rand((n, *draws), generator=generator, device=generator.device)
+    )
+    return drawn * (high - low) + low
 
 
 def integers(images: Tensor, generator: Generator, stop: int) -> Tensor:
     """One of 0 .. stop - 1 for each image, on its device: int64 [n]."""
-    drawn = torch.randint(stop, (len(images),), generator=generator, device=generator.device)
-    return drawn.to(images.device, non_blocking=True)
+    return _drawn(
+        images, generator, lambda n: torch.randint(stop, (n,), generator=generator, device=generator.device)
+    )
 
 
 def random_boxes(

@@ -80,8 +80,10 @@ def prepare(source: Source, *, again: bool = False, download: bool = True) -> Pa
         InputError: no files are there (the text says what to get and where to put it), or packing failed.
     """
     target = _target(source)
+    # Looked at once: what another process packs meanwhile is as good, and is not replaced.
+    there = target.exists()
     folder, form = _find(source)
-    if target.exists() and not again:
+    if there and not again:
         manifest = pack_format.read_manifest(target)
         if form is None or (manifest["form"] == form and not _from_elsewhere(source, manifest)):
             return target
@@ -92,7 +94,7 @@ def prepare(source: Source, *, again: bool = False, download: bool = True) -> Pa
     if form is None:
         how = _how_to_get(source, folder)
         raise InputError(f"data={source.name}: no files of {source.title} in {folder}; {how}")
-    return pack(source, folder, form, target, replace=target.exists())
+    return pack(source, folder, form, target, replace=there)
 
 
 def open_image_set(

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fewshot.distributed import ALONE, Processes
 from fewshot.errors import InputError
 from fewshot.evaluation.classifiers.classifier import Classifier, on_table
 from fewshot.evaluation.embeddings import Embeddings, require_finite
@@ -76,10 +77,13 @@ def evaluate(
     classifier: Classifier,
     *,
     block: int | None = None,
+    processes: Processes = ALONE,
     progress: Callable[[int], None] | None = None,
 ) -> FewShotAccuracy:
     """Accuracy of a classifier that sees all supports of a testbed. Arguments as in `shot_curve`."""
-    curve = shot_curve(embeddings, testbed, classifier, [testbed.shots], block=block, progress=progress)
+    curve = shot_curve(
+        embeddings, testbed, classifier, [testbed.shots], block=block, processes=processes, progress=progress
+    )
     return curve[testbed.shots]
 
 
@@ -90,6 +94,7 @@ def shot_curve(
     shots: Sequence[int],
     *,
     block: int | None = None,
+    processes: Processes = ALONE,
     progress: Callable[[int], None] | None = None,
 ) -> dict[int, FewShotAccuracy]:
     """Accuracy with the first s supports of every class, for each s, in one pass over the episodes.
@@ -103,7 +108,8 @@ def shot_curve(
         shots: the points of the curve, each from 1 to `testbed.shots`.
         block: episodes at once; None fits them to the processor's cache or the device's memory.
             It decides the speed, and the result only where scores tie within rounding.
-        progress: called with the number of its episodes after each block.
+        processes: take turns with the blocks, and all have the whole result: that of one process.
+        progress: called with the number of its episodes after each block of this process.
 
     Returns:
         one result for each of `shots`, by the number of shots.
@@ -122,14 +128,19 @@ def shot_curve(
     episodes = len(testbed)
     block = min(block or _block(features, rows, classifier), episodes)
     made = torch.empty(len(shots), *query.shape, dtype=torch.int16, device=features.device)
+    parts = [slice(start, min(start + block, episodes)) for start in range(0, episodes, block)]
+    own = processes.turns(parts)
     with torch.inference_mode():
         table = on_table(classifier, features)
-        for start in range(0, episodes, block):
-            part = slice(start, min(start + block, episodes))
+        for part in own:
             for point, scores in enumerate(table.curve(support[part], query[part], shots)):
                 made[point, part] = scores.argmax(dim=-1)
             if progress is not None:
                 progress(part.stop - part.start)
+    if processes.count > 1:
+        by_episode = made.transpose(0, 1)
+        mine = torch.cat([by_episode[part] for part in own]) if own else by_episode[:0]
+        made = processes.collected(mine, parts).transpose(0, 1).contiguous()
     predictions = made.view(len(shots), *testbed.classes.shape, -1).cpu().numpy()
     return {
         count: FewShotAccuracy(count, predictions[point], testbed.classes)

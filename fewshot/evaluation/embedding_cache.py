@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fewshot.distributed import ALONE, Processes
 from fewshot.evaluation.embeddings import Embeddings
 from fewshot.whole_file import whole_file
 
@@ -56,18 +57,25 @@ class EmbeddingCache:
     folder: Path
 
     def load_or_make(
-        self, key: str, indices: NDArray[np.int64], device: torch.device | str, make: Callable[[], Embeddings]
+        self,
+        key: str,
+        indices: NDArray[np.int64],
+        device: torch.device | str,
+        make: Callable[[], Embeddings],
+        processes: Processes = ALONE,
     ) -> Embeddings:
         """The embeddings kept under `key`, else those that `make` makes, which are then kept.
 
         A cache that cannot be read or written costs time and nothing else: damaged files are made
-        again, and a full or read-only disk leaves the cache as it was.
+        again, and a full or read-only disk leaves the cache as it was. Of several processes the first reads
+        and writes; all make.
         """
-        features = self._load(key, len(indices))
+        features = processes.told_by_first(lambda: self._load(key, len(indices)))
         if features is not None:
             return Embeddings(features.to(device), np.asarray(indices, dtype=np.int64))
         made = make()
-        self._save(key, made.features)
+        if processes.first:
+            self._save(key, made.features)
         return made
 
     def _load(self, key: str, rows: int) -> Tensor | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from fewshot.distributed import ALONE, Processes
 from fewshot.errors import InputError
 
 
@@ -58,6 +59,7 @@ def embed(
     batch_size: int = 256,
     device: torch.device | str = "cpu",
     precision: Literal["float32", "bf16"] = "float32",
+    processes: Processes = ALONE,
     progress: Callable[[int], None] | None = None,
 ) -> Embeddings:
     """Embed the images at `indices`, batch by batch, without gradients.
@@ -70,7 +72,9 @@ def embed(
             and the batch tried again.
         device: where the embedder is and the features stay.
         precision: of the forward; the features are float32 in either case.
-        progress: called with the number of its images after each batch.
+        processes: take turns with the batches, and all have all features in the end: those of one process,
+            bit for bit on equal hardware and threads.
+        progress: called with the number of its images after each batch of this process.
 
     Raises:
         InputError: BatchNorm uses the statistics of the batch (hidden transduction); an embedding is
@@ -83,11 +87,15 @@ def embed(
     if not len(indices):
         raise ValueError("there are no images to embed")
     device = torch.device(device)
+    blocks = [slice(i, min(i + batch_size, len(indices))) for i in range(0, len(indices), batch_size)]
+    # A process without a batch embeds one that is another's, to know the dim.
+    own = processes.turns(blocks) or blocks[:1]
+    left = np.concatenate([indices[block] for block in own])
     features: Tensor | None = None
     done = 0
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        while done < len(indices):
-            chosen = indices[done : done + batch_size]
+        while done < len(left):
+            chosen = left[done : done + batch_size]
             try:
                 batch = images.gather(chosen).to(device, non_blocking=True)
                 made = embedder.embed(batch)  # type: ignore[operator]
@@ -103,14 +111,15 @@ def embed(
                     f"the embedder made {list(made.shape)} of {len(chosen)} images, expected [n, dim]"
                 )
             if features is None:
-                features = torch.empty(len(indices), made.shape[1], dtype=torch.float32, device=device)
+                features = torch.empty(len(left), made.shape[1], dtype=torch.float32, device=device)
             features[done : done + len(chosen)] = made
             done += len(chosen)
             if progress is not None:
                 progress(len(chosen))
     assert features is not None
     # Inference tensors refuse to be saved for a gradient later; a copy outside the mode does not.
-    result = Embeddings(features.clone(), np.asarray(indices, dtype=np.int64))
+    collected = processes.collected(features.clone(), blocks)
+    result = Embeddings(collected, np.asarray(indices, dtype=np.int64))
     require_finite(result.features, result.images)
     return result
 

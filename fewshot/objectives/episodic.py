@@ -15,7 +15,8 @@ class Episodic(nn.Module):
     """An embedder trained with an episodic loss.
 
     All episodes of a batch go through the network in one forward, so they share the statistics of
-    BatchNorm in training mode; `sampler.episodes=1`, the default, keeps each episode's its own.
+    BatchNorm in training mode; `sampler.episodes=1`, the default, keeps each episode's its own. Of several
+    processes each computes the loss of its own episodes, weighted so that the mean is that of all.
 
     Args:
         embedder: images to embeddings.
@@ -47,4 +48,4 @@ class Episodic(nn.Module):
             loss = self.loss(support, query)
         logs = {name: value.detach() for name, value in terms.items()}
         logs["accuracy"] = prototype_accuracy(support.detach(), query.detach())
-        return loss, logs
+        return (loss, logs) if batch.share is None else batch.share.weighted(loss, logs)

@@ -21,6 +21,8 @@ from fewshot.sampling.feed import Batch
 class Mixed(nn.Module):
     """An embedder trained with loss(batch) + weight * loss(mixed examples of the batch).
 
+    Several processes mix embeddings alone, which are gathered: each computes the loss of the whole batch.
+
     Args:
         embedder: images to embeddings.
         loss: of the generic form, on (embeddings [n, D], labels [n]); or a memory around one, whose clean
@@ -53,6 +55,8 @@ class Mixed(nn.Module):
         """
         plan = self.mixup.plan(generator)
         mixing = Mixing(self.embedder, self.mixup, plan, batch.images)
+        if batch.share is not None:
+            mixing.embeddings = batch.share.gather(mixing.embeddings)
         clean: Tensor = self.loss(mixing.embeddings, batch.labels)
         mixed = self._mixed(mixing, plan, batch)
         logs = {"clean": clean.detach(), "mixed": mixed.detach()}

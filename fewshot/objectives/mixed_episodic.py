@@ -85,7 +85,8 @@ class MixedEpisodic(nn.Module):
         mixed = torch.stack([term for name, term in terms.items() if name != "clean"]).mean()
         logs = {name: term.detach() for name, term in terms.items()}
         logs["accuracy"] = prototype_accuracy(support.detach(), query.detach())
-        return terms["clean"] + self.mixup.weight * mixed, logs
+        loss = terms["clean"] + self.mixup.weight * mixed
+        return (loss, logs) if batch.share is None else batch.share.weighted(loss, logs)
 
     def _queries(self, mixing: Mixing, prototypes: Tensor, queries: Tensor) -> Tensor:
         """Mixed queries of one episode against its prototypes.

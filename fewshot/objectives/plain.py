@@ -12,7 +12,8 @@ from fewshot.sampling.feed import Batch
 class Plain(nn.Module):
     """An embedder trained with a loss on (embeddings, labels).
 
-    A batch of episodes serves as well: its images are a batch of P classes x K images.
+    A batch of episodes serves as well: its images are a batch of P classes x K images. Of several processes
+    each embeds its share, gathers all embeddings, and computes the loss of the whole batch.
 
     Args:
         embedder: images to embeddings.
@@ -31,5 +32,8 @@ class Plain(nn.Module):
         self, batch: Batch, generator: torch.Generator | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss (0-d) and what to log (nothing but the loss itself)."""
-        loss: Tensor = self.loss(self.embedder(batch.images).float(), batch.labels)
+        embeddings = self.embedder(batch.images).float()
+        if batch.share is not None:
+            embeddings = batch.share.gather(embeddings)
+        loss: Tensor = self.loss(embeddings, batch.labels)
         return loss, {}

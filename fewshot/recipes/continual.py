@@ -48,6 +48,7 @@ def train(config: DictConfig) -> Path:
     """
     started = start(config)
     config, machine = started.config, started.machine
+    machine.processes.require_one("recipe=continual")
     if config.training.ema is not None:
         raise InputError("training.ema: an average of weights over tasks is no method here; set it to null")
     check_over(config.scenario.schedule)

@@ -47,9 +47,16 @@ class ContinualEvaluation:
             )
         if config.part != "test":
             raise InputError(f"part={config.part}: the run's scenario says which images are measured")
+        if config.batch < 1:
+            raise InputError(f"batch={config.batch} must be at least 1")
+        if config.run is not None and Path(config.run).is_file():
+            raise InputError(
+                f"run={config.run}: evaluation=continual needs more of a run than one file: give its folder"
+            )
         if config.allocator:
             keep_memory()
         machine = set_up(config.device, config.precision, config.threads)
+        machine.processes.require_one("evaluation=continual")
         run = Path(config.run) if config.run is not None else newest_run(Path(config.output_dir), "continual")
         began = time.monotonic()
         learnt = finished_matrices(run)

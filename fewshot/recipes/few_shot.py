@@ -56,12 +56,24 @@ class EpisodeValidation:
         classifier = self.classifier
         if isinstance(classifier, CL2N):
             classifier = replace(classifier, mean=self._embed(embedder, self.base_images).features.mean(0))
-        interval = evaluate(self._embed(embedder, self.images), self.testbed, classifier).interval
+        embeddings = self._embed(embedder, self.images)
+        interval = evaluate(embeddings, self.testbed, classifier, processes=self.machine.processes).interval
         return {"accuracy": interval.mean, "interval": interval.half_width}
 
     def _embed(self, embedder: Embedder, images: NDArray[np.int64]) -> Embeddings:
         machine = self.machine
+<<<<<<< HEAD
         return embed(embedder, self.image_set, images, device=machine.device, precision=machine.precision)
+=======
+        return embed(
+            embedder,
+            self.image_set,
+            images,
+            device=machine.device,
+            precision=machine.precision,
+            processes=machine.processes,
+        )
+>>>>>>> main
 
 
 RECIPE = Recipe(

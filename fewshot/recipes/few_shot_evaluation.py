@@ -17,7 +17,7 @@ from fewshot.errors import InputError
 from fewshot.evaluation.accuracy import shot_curve
 from fewshot.evaluation.classifiers.cl2n import CL2N
 from fewshot.evaluation.classifiers.classifier import Classifier
-from fewshot.evaluation.result_files import save_result
+from fewshot.evaluation.result_files import SUMMARY, save_result
 from fewshot.progress import Progress
 from fewshot.recipes.model import Model
 from fewshot.recipes.subject import Subject
@@ -57,15 +57,21 @@ class FewShotEvaluation:
         embeddings = subject.embed(np.unique(testbed.images), config.part)
         embedded = time.monotonic()
         with Progress(f"classifying with {config.choices.classifier}", len(testbed), "episodes") as progress:
-            curve = shot_curve(embeddings, testbed, classifier, shots, progress=progress.advance)
+            processes = subject.machine.processes
+            curve = shot_curve(
+                embeddings, testbed, classifier, shots, processes=processes, progress=progress.advance
+            )
         ended = time.monotonic()
 
         details: dict[str, Any] = {
             **subject.details(),
             "classifier": str(config.choices.classifier),
+            "transductive": classifier.transductive,
             "seconds": {"embedding": embedded - began, "episodes": ended - embedded},
         }
         folder = subject.path.parent / "eval" / result_name(config, subject.source, shots)
+        if not processes.first:
+            return folder / SUMMARY
         saved = save_result(folder, curve, testbed, image_set.class_names, details)
 
         print(subject.heading())
@@ -73,7 +79,8 @@ class FewShotEvaluation:
             f"testbed    {config.ways}-way, {config.queries} queries a class, {len(testbed):,} episodes, "
             f"seed {config.seed}, sha256 {testbed.sha256[:12]}"
         )
-        print(f"classifier {config.choices.classifier}")
+        together = " (transductive: the queries of an episode are seen together)"
+        print(f"classifier {config.choices.classifier}{together if classifier.transductive else ''}")
         for count in shots:
             interval = curve[count].interval
             accuracy = f"{100 * interval.mean:.2f} +- {100 * interval.half_width:.2f} %"

@@ -99,6 +99,7 @@ def card(
 
 def add_train_mean(path: Path, base: ClassTable, image_set: ImageSet, machine: Machine) -> None:
     """Put the mean embedding of the training images into a model's checkpoint: CL2N needs it."""
+    machine.processes.wait()  # the first one writes the file
     model = load_model(path, machine.device)
     with Progress("embedding train", len(base.all_images), "images") as progress:
         embeddings = embed(
@@ -107,11 +108,13 @@ def add_train_mean(path: Path, base: ClassTable, image_set: ImageSet, machine: M
             base.all_images,
             device=machine.device,
             precision=machine.precision,
+            processes=machine.processes,
             progress=progress.advance,
         )
-    content = checkpoint.load(path)
-    content["train_mean"] = embeddings.features.double().mean(0).float().cpu()
-    checkpoint.save(path, content)
+    if machine.processes.first:
+        content = checkpoint.load(path)
+        content["train_mean"] = embeddings.features.double().mean(0).float().cpu()
+        checkpoint.save(path, content)
 
 
 def model_file(run: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from fewshot.distributed import Processes
 from fewshot.errors import InputError
 from fewshot.mixup.metrix import Metrix
 from fewshot.models.embedder import Embedder
@@ -12,6 +13,7 @@ from fewshot.objectives.mixed import Mixed
 from fewshot.objectives.mixed_episodic import MixedEpisodic
 from fewshot.objectives.plain import Plain
 from fewshot.sampling.episodes import EpisodeSampler
+from fewshot.sampling.feed import PlainSampler
 
 
 def objective_for(
@@ -39,3 +41,34 @@ def objective_for(
     if sampler.ways < 2:
         raise InputError(f"sampler.ways={sampler.ways} leaves nothing to tell apart: use 2 or more")
     return Episodic(embedder, loss) if mixup is None else MixedEpisodic(embedder, loss, mixup)
+
+
+def require_shareable(
+    objective: nn.Module, sampler: EpisodeSampler | PlainSampler, processes: Processes
+) -> None:
+    """Refuse what several processes cannot compute as one would.
+
+    Raises:
+        InputError: a step with fewer episodes or images than processes; images or maps of several processes
+            to be mixed; lam drawn for each pair of one process's episodes, one after another.
+    """
+    count = processes.count
+    if count == 1:
+        return
+    if isinstance(sampler, EpisodeSampler):
+        if sampler.episodes < count:
+            raise InputError(
+                f"sampler.episodes={sampler.episodes} cannot be shared by {count} processes: "
+                f"set sampler.episodes={count} or more"
+            )
+    elif len(sampler.step(0)) < count:
+        raise InputError(f"a batch of {len(sampler.step(0))} images cannot be shared by {count} processes")
+    if isinstance(objective, Mixed) and objective.mixup.where != "embedding":
+        raise InputError(
+            f"mixup.where={objective.mixup.where} mixes images of different processes: use mixup=embedding, "
+            "or one process"
+        )
+    if isinstance(objective, MixedEpisodic) and objective.mixup.draw == "pair":
+        raise InputError(
+            "mixup.draw=pair draws for one episode after another: use mixup.draw=batch, or one process"
+        )

@@ -64,8 +64,14 @@ class RecallValidation:
     def __call__(self, embedder: Embedder) -> dict[str, float]:
         machine = self.machine
         embeddings = embed(
-            embedder, self.image_set, self.images, device=machine.device, precision=machine.precision
+            embedder,
+            self.image_set,
+            self.images,
+            device=machine.device,
+            precision=machine.precision,
+            processes=machine.processes,
         )
+<<<<<<< HEAD
         found = retrieve(embeddings, self.labels, recall_at=(1,)).intervals()
         recall = found["recall@1"]
         return {
@@ -73,6 +79,19 @@ class RecallValidation:
             "interval": recall.half_width,
             "map_at_r": found["map_at_r"].mean,
         }
+=======
+
+        def measure() -> dict[str, float]:
+            found = retrieve(embeddings, self.labels, recall_at=(1,)).intervals()
+            recall = found["recall@1"]
+            return {
+                "recall_at_1": recall.mean,
+                "interval": recall.half_width,
+                "map_at_r": found["map_at_r"].mean,
+            }
+
+        return machine.processes.told_by_first(measure)
+>>>>>>> main
 
 
 RECIPE = Recipe(

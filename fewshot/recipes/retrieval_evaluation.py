@@ -18,6 +18,7 @@ from fewshot.evaluation.clustering import cluster_agreement
 from fewshot.evaluation.embeddings import Embeddings
 from fewshot.evaluation.nearest import Similarity
 from fewshot.evaluation.representation import alignment, uniformity, utilization
+from fewshot.evaluation.result_files import SUMMARY
 from fewshot.evaluation.retrieval import Retrieval, retrieve
 from fewshot.evaluation.retrieval_result import save_retrieval
 from fewshot.progress import Progress
@@ -75,6 +76,9 @@ class RetrievalEvaluation:
         trained = trained_images(subject) if self.representation else None
         training = None if trained is None else subject.embed(trained, "train")
         embedded = time.monotonic()
+        folder = subject.path.parent / "eval" / self._result_name(config, source)
+        if not subject.machine.processes.first:
+            return folder / SUMMARY
         asking = len(images) if query is None else int(query.sum())
         with Progress("retrieving", asking, "queries") as progress:
             found = retrieve(
@@ -97,7 +101,6 @@ class RetrievalEvaluation:
             **further,
             "seconds": {"embedding": embedded - began, "measures": ended - embedded},
         }
-        folder = subject.path.parent / "eval" / self._result_name(config, source)
         saved = save_retrieval(folder, found, image_set.class_names, details)
         print(subject.heading())
         print_measures(found, further, self.similarity)

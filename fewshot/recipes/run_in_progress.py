@@ -75,15 +75,21 @@ class Running:
 def running(started: Start, name: str, record: dict[str, Any]) -> Iterator[Running]:
     """Make the folder of a new run and keep `run.json`; however the block ends, it says so.
 
+    Of several processes the first makes, keeps and tracks, and the others are told the folder.
+
     Args:
         started: as `start` gave it.
         name: of the run, if it is new and has no name of its own.
         record: what `run.json` says of it beside its start and its machine: recipe, selection.
     """
-    config, folder = started.config, started.folder
+    config, folder, processes = started.config, started.folder, started.machine.processes
     if folder is None:
-        folder = new_run_dir(Path(config.output_dir), config.name or name)
-        save_config(folder, config)
+        folder = processes.told_by_first(lambda: new_run_dir(Path(config.output_dir), config.name or name))
+        if processes.first:
+            save_config(folder, config)
+    if not processes.first:
+        yield Running(folder, GuardedTrackers({}), record)
+        return
     record = {"status": "running", "started": _now(), "machine": started.machine.describe(), **record}
     save_record(folder, record)
     print(f"run {folder}", file=sys.stderr)

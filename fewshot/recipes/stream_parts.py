@@ -101,9 +101,13 @@ def scenario_of(config: DictConfig, source: Source, image_set: ImageSet) -> Scen
     )
     evaluated = VALIDATION if options.validation_share else TEST
     if options.domains:
-        for key, value in (("first_task", config.first_task), ("scenario.classes", options.classes)):
+        for key, value, why in (
+            ("first_task", config.first_task, "every task has all classes"),
+            ("scenario.classes", options.classes, "every task has all classes"),
+            ("scenario.shots", options.shots, "no class is new after the first task"),
+        ):
             if value is not None:
-                raise InputError(f"{key}={value}: with scenario.domains=true every task has all classes")
+                raise InputError(f"{key}={value}: with scenario.domains=true {why}; leave it out")
         scenario = domain_incremental(image_set, folds, evaluated, order=config.class_order, seed=config.seed)
     else:
         scenario = class_incremental(

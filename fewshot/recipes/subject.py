@@ -67,7 +67,9 @@ class Subject:
         if config.allocator:
             keep_memory()
         machine = set_up(config.device, config.precision, config.threads)
-        run = Path(config.run) if config.run is not None else newest_run(Path(config.output_dir), protocol)
+        run = machine.processes.told_by_first(
+            lambda: Path(config.run or newest_run(Path(config.output_dir), protocol))
+        )
         path = model_file(run)
         model = load_model(path, machine.device)
         node = config.data if config.data is not None else load_config(path.parent).data
@@ -95,6 +97,7 @@ class Subject:
                     batch_size=config.batch,
                     device=machine.device,
                     precision=machine.precision,
+                    processes=machine.processes,
                     progress=progress.advance,
                 )
 
@@ -102,7 +105,8 @@ class Subject:
             return make()
         settings = {"precision": machine.precision, "device": machine.device.type}
         key = embedding_key(embedder, self.image_set.manifest, images, settings)
-        return EmbeddingCache(self.path.parent / "embeddings").load_or_make(key, images, machine.device, make)
+        cache = EmbeddingCache(self.path.parent / "embeddings")
+        return cache.load_or_make(key, images, machine.device, make, machine.processes)
 
     def details(self) -> dict[str, Any]:
         """What every result says of its subject."""

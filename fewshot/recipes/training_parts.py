@@ -14,7 +14,7 @@ from fewshot.objectives.mixed import Mixed
 from fewshot.objectives.mixed_episodic import MixedEpisodic
 from fewshot.objectives.plain import Plain
 from fewshot.recipes.network import Network, new_network, optimizer_for
-from fewshot.recipes.objective import objective_for
+from fewshot.recipes.objective import objective_for, require_shareable
 from fewshot.recipes.schedule import schedule_for
 from fewshot.recipes.training_data import TrainingData
 from fewshot.sampling.feed import EpisodeFeed, PlainFeed, feed_for
@@ -56,7 +56,7 @@ def training_parts(config: DictConfig, data: TrainingData, machine: Machine) -> 
     base = data.base
     sampler = instantiate(config.sampler, table=base, seed=config.seed, stream="train")
     augment = instantiate(config.augment)
-    feed = feed_for(data.image_set, sampler, augment, machine.device)
+    feed = feed_for(data.image_set, sampler, augment, machine.device, machine.processes)
 
     network = new_network(config, data.source)
     offered = {"classes": len(base.classes), "dim": network.embedder.dim}
@@ -65,6 +65,7 @@ def training_parts(config: DictConfig, data: TrainingData, machine: Machine) -> 
         loss = instantiate(memory, offered=offered, loss=loss)
     mixup = None if (node := _chosen(config, "mixup")) is None else instantiate(node)
     objective = objective_for(network.embedder, loss, sampler, mixup).to(machine.device)
+    require_shareable(objective, sampler, machine.processes)
 
     optimizer = optimizer_for(config, objective, machine)
     if config.epochs is not None and config.epochs < 1:

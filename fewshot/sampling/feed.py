@@ -17,13 +17,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fewshot.data.augmentation import SharedDraws
 from fewshot.data.image_set import ImageSet
+from fewshot.distributed import ALONE, Processes
 from fewshot.models.embedder import Embedder
 from fewshot.randomness import generator
 from fewshot.sampling.class_means import class_means
 from fewshot.sampling.class_table import ClassTable
 from fewshot.sampling.episodes import EpisodeSampler
 from fewshot.sampling.hard_classes import HardClasses
+from fewshot.share import Share
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -33,18 +36,20 @@ class Batch:
     """What an objective is given.
 
     Attributes:
-        images: float32 in [0, 1], [n, channels, height, width].
-        labels: int64 [n], numbers of the training classes, 0 up to the count of them.
+        images: float32 in [0, 1], [n, channels, height, width]; of several processes, this one's share.
+        labels: int64 [n], numbers of the training classes, 0 up to the count of them; of the whole batch.
         episodes: (episodes, ways, shots, queries) where the images are episodes, flattened from
             [episodes, ways, shots + queries]; None for a plain batch.
         largest_class: the largest number of images of one class, counted on the host from what the sampler
             drew, so that nobody waits for the device to size a table by it; None if nobody counted.
+        share: which images of the batch are here, where several processes share it.
     """
 
     images: Tensor
     labels: Tensor
     episodes: tuple[int, int, int, int] | None = None
     largest_class: int | None = None
+    share: Share | None = None
 
 
 class Feed(Protocol):
@@ -95,12 +100,14 @@ class EpisodeFeed:
         sampler: which episodes a step has.
         augment: (uint8 images, generator) -> float images.
         device: where the batch is wanted.
+        processes: that share the batches; the one that asks is given its own part.
     """
 
     image_set: ImageSet
     sampler: EpisodeSampler
     augment: Augment
     device: torch.device
+    processes: Processes = ALONE
 
     @property
     def steps_per_epoch(self) -> int:
@@ -110,15 +117,18 @@ class EpisodeFeed:
         sampler = self.sampler
         drawn = sampler.step(step)
         each = sampler.shots + sampler.queries
-        images = self.image_set.gather(drawn.images.reshape(-1)).to(self.device, non_blocking=True)
+        share = self.processes.share(len(drawn.images), sampler.ways * each)
+        mine = drawn.images.reshape(-1) if share is None else drawn.images.reshape(-1)[share.part]
+        images = self.image_set.gather(mine).to(self.device, non_blocking=True)
         labels = torch.from_numpy(drawn.ways).repeat_interleave(each).to(self.device, non_blocking=True)
-        augmented = self.augment(images, generator(sampler.seed, "augmentation", step, self.device))
+        augmented = self.augment(images, draws(sampler.seed, step, self.device, share))
         return Batch(
             augmented,
             labels,
-            (len(drawn.images), sampler.ways, sampler.shots, sampler.queries),
+            (len(mine) // (sampler.ways * each), sampler.ways, sampler.shots, sampler.queries),
             # A class may be a way of several episodes.
             each * int(np.bincount(drawn.ways.reshape(-1)).max()),
+            share,
         )
 
 
@@ -130,6 +140,7 @@ class PlainFeed:
     sampler: PlainSampler
     augment: Augment
     device: torch.device
+    processes: Processes = ALONE
 
     @property
     def steps_per_epoch(self) -> int:
@@ -137,11 +148,13 @@ class PlainFeed:
 
     def __call__(self, step: int) -> Batch:
         drawn = self.sampler.step(step)
-        images = self.image_set.gather(drawn).to(self.device, non_blocking=True)
+        share = self.processes.share(len(drawn))
+        mine = drawn if share is None else drawn[share.part]
+        images = self.image_set.gather(mine).to(self.device, non_blocking=True)
         rows = self._row_of_image[drawn]
         labels = torch.from_numpy(rows).to(self.device, non_blocking=True)
-        augmented = self.augment(images, generator(self.sampler.seed, "augmentation", step, self.device))
-        return Batch(augmented, labels, largest_class=int(np.bincount(rows).max()))
+        augmented = self.augment(images, draws(self.sampler.seed, step, self.device, share))
+        return Batch(augmented, labels, largest_class=int(np.bincount(rows).max()), share=share)
 
     @cached_property
     def _row_of_image(self) -> NDArray[np.int64]:
@@ -162,7 +175,11 @@ class HardClassFeed(PlainFeed):
         sampler = self.sampler
         if sampler.due(step):
             images = sampler.images_for_means
-            sampler.observe(class_means(embedder, self.image_set, sampler.table, images, self.device))
+            # One process looks: batches of processes that see other neighbours would not fit together.
+            means = self.processes.told_by_first(
+                lambda: class_means(embedder, self.image_set, sampler.table, images, self.device).cpu()
+            )
+            sampler.observe(means.to(self.device))
 
     def state_dict(self) -> dict[str, Any]:
         return self.sampler.state_dict()
@@ -171,12 +188,22 @@ class HardClassFeed(PlainFeed):
         self.sampler.load_state_dict(state)
 
 
+def draws(seed: int, step: int, device: torch.device, share: Share | None) -> torch.Generator:
+    """The random numbers that a step's images are augmented with."""
+    made = generator(seed, "augmentation", step, device)
+    return made if share is None else SharedDraws(made, share)
+
+
 def feed_for(
-    image_set: ImageSet, sampler: EpisodeSampler | PlainSampler, augment: Augment, device: torch.device
+    image_set: ImageSet,
+    sampler: EpisodeSampler | PlainSampler,
+    augment: Augment,
+    device: torch.device,
+    processes: Processes = ALONE,
 ) -> EpisodeFeed | PlainFeed:
     """The feed that fits a sampler."""
     if isinstance(sampler, EpisodeSampler):
-        return EpisodeFeed(image_set, sampler, augment, device)
+        return EpisodeFeed(image_set, sampler, augment, device, processes)
     if isinstance(sampler, HardClasses):
-        return HardClassFeed(image_set, sampler, augment, device)
-    return PlainFeed(image_set, sampler, augment, device)
+        return HardClassFeed(image_set, sampler, augment, device, processes)
+    return PlainFeed(image_set, sampler, augment, device, processes)

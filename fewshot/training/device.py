@@ -11,7 +11,9 @@ from typing import Literal
 
 import torch
 
+from fewshot.distributed import ALONE, Processes, join
 from fewshot.errors import InputError
+from fewshot.processes import launched
 
 PRECISIONS = ("auto", "float32", "bf16")
 Precision = Literal["float32", "bf16"]
@@ -49,11 +51,13 @@ class Machine:
         device: where the model and the batches are.
         precision: "float32" or "bf16" (autocast; parameters and losses stay float32).
         threads: of torch within an operation.
+        processes: that compute together, each on a machine like this.
     """
 
     device: torch.device
     precision: Precision
     threads: int
+    processes: Processes = ALONE
 
     def autocast(self) -> torch.autocast:
         """A context in which the forward pass runs in the machine's precision."""
@@ -65,6 +69,7 @@ class Machine:
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else _processor(),
             "cores": os.cpu_count() or 1,
             "threads": self.threads,
+            "processes": self.processes.count,
             "precision": self.precision,
             "torch": torch.__version__,
             "python": platform.python_version(),
@@ -72,18 +77,20 @@ class Machine:
 
 
 def set_up(device: str, precision: str, threads: int | None) -> Machine:
-    """Choose device and precision, and set torch's threads.
+    """Choose device and precision, set torch's threads, and meet the other processes of the run.
 
     Args:
-        device: "auto" (CUDA where there is one), or torch's name of a device.
+        device: "auto" (CUDA where there is one), or torch's name of a device; of several processes on one
+            machine each takes a CUDA device of its own.
         precision: "auto" (bf16 where the device has it natively), "float32" or "bf16".
         threads: of torch within an operation; None leaves torch's own choice.
 
     Raises:
-        InputError: no such device or precision.
+        InputError: no such device or precision, or the other processes cannot be met.
     """
     if precision not in PRECISIONS:
         raise InputError(f"precision={precision!r} must be one of {', '.join(PRECISIONS)}")
+    processes = join()
     if device == "auto":
         chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     else:
@@ -101,12 +108,34 @@ def set_up(device: str, precision: str, threads: int | None) -> Machine:
             )
         if chosen.type not in ("cpu", "cuda"):
             raise InputError(f"device={device}: only cpu and cuda are supported")
+    if processes.count > 1 and chosen.type == "cuda":
+        if ":" in device:
+            raise InputError(f"device={device} is one device for several processes: use device=cuda")
+        chosen = torch.device("cuda", _own_device())
+        torch.cuda.set_device(chosen)
     if threads is not None:
         if threads < 1:
             raise InputError(f"threads={threads} must be at least 1")
         torch.set_num_threads(threads)
     bf16 = precision == "bf16" or (precision == "auto" and native_bf16(chosen))
-    return Machine(chosen, "bf16" if bf16 else "float32", torch.get_num_threads())
+    return Machine(chosen, "bf16" if bf16 else "float32", torch.get_num_threads(), processes)
+
+
+def _own_device() -> int:
+    """The number of the CUDA device of this process, one of several.
+
+    Raises:
+        InputError: it would have to share one.
+    """
+    local_rank, devices = launched().local_rank, torch.cuda.device_count()
+    if devices == 1 and "SLURM_LOCALID" in os.environ:
+        local_rank = 0  # srun --gpus-per-task=1 shows each task its own device only
+    if local_rank >= devices:
+        raise InputError(
+            f"process {local_rank + 1} of this machine finds {devices} CUDA devices: start as many processes "
+            "as there are devices, or use device=cpu"
+        )
+    return local_rank
 
 
 def _processor() -> str:

@@ -178,11 +178,15 @@ def train(
             adaptive.load_state_dict(state["feed"])
         outcome, window = Outcome(**state["outcome"]), Window(**state["window"])
     seconds_before, began = outcome.seconds, time.monotonic()
-    forward = torch.compile(module) if options.compile else objective
+    processes = machine.processes
+    together = processes.trained_together(module)
+    forward = cast(Objective, torch.compile(together) if options.compile else together)
 
     def save_last() -> None:
         outcome.skipped = guard.check(outcome.steps)
         outcome.seconds = seconds_before + time.monotonic() - began
+        if not processes.first:
+            return
         content = {
             "objective": module.state_dict(),
             "optimizer": optimizer.state_dict(),
@@ -196,9 +200,9 @@ def train(
         checkpoint.save(folder / "last.pt", content, keep_previous=True)
 
     def save_best() -> None:
-        checkpoint.save(
-            folder / "best.pt", {**card(evaluated), "embedder": evaluated.state_dict(), "step": outcome.steps}
-        )
+        content = {**card(evaluated), "embedder": evaluated.state_dict(), "step": outcome.steps}
+        if processes.first:
+            checkpoint.save(folder / "best.pt", content)
 
     module.train()
     with Progress("train", options.steps, "steps", done=outcome.steps) as progress, stop_request() as stop:
@@ -209,47 +213,50 @@ def train(
                 with machine.autocast():
                     adaptive.refresh(objective.embedder, step)
             # Layers that draw by themselves (dropout, DropBlock) take from torch's own generators.
-            torch.manual_seed(stream_key(options.seed, f"layers {step}") >> 1)
+            torch.manual_seed((stream_key(options.seed, f"layers {step}") >> 1) + processes.rank)
             batch = feed(step)
             guard.remember()
             with machine.autocast():
                 loss, logs = forward(batch, generator(options.seed, "objective", step, machine.device))
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             if options.clip_value is not None:
                 nn.utils.clip_grad_value_(module.parameters(), options.clip_value)
-            norm = guard.step(optimizer, loss, options.clip_norm)
+            figures = processes.means({"loss": loss.detach(), **logs})
+            norm = guard.step(optimizer, figures["loss"], options.clip_norm)
             if average is not None:
                 average.update_parameters(objective.embedder)
-            window.add({"loss": loss.detach(), **logs, "gradient_norm": norm})
+            window.add({**figures, "gradient_norm": norm})
             outcome.steps += 1
             schedule.finished(outcome.steps)
             progress.advance()
 
             last = outcome.steps == options.steps
-            if outcome.steps % options.log_every == 0 or last:
+            logged = outcome.steps % options.log_every == 0 or last
+            if logged:
                 guard.check(outcome.steps)
-                figures = window.close()
+                shown = window.close()
                 rate = optimizer.param_groups[0]["lr"]
                 seconds = seconds_before + time.monotonic() - began
                 tracker.scalars(
-                    {**{f"train/{k}": v for k, v in figures.items()}, "train/lr": rate, "seconds": seconds},
+                    {**{f"train/{k}": v for k, v in shown.items()}, "train/lr": rate, "seconds": seconds},
                     outcome.steps,
                 )
-                progress.describe("  ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+                progress.describe("  ".join(f"{k} {v:.4g}" for k, v in shown.items()))
             saved = False
             if options.validate_every and (outcome.steps % options.validate_every == 0 or last):
                 evaluated.eval()
-                figures = dict(validate(evaluated))
+                processes.same_buffers(evaluated)
+                measured = dict(validate(evaluated))
                 module.train()
-                tracker.scalars({f"val/{k}": v for k, v in figures.items()}, outcome.steps)
+                tracker.scalars({f"val/{k}": v for k, v in measured.items()}, outcome.steps)
                 outcome.since_best += 1
-                if outcome.best is None or figures[monitor] > outcome.best:
-                    outcome.best, outcome.best_step, outcome.since_best = figures[monitor], outcome.steps, 0
+                if outcome.best is None or measured[monitor] > outcome.best:
+                    outcome.best, outcome.best_step, outcome.since_best = measured[monitor], outcome.steps, 0
                     save_best()
                 progress.announce(
                     f"step {outcome.steps}: validation "
-                    + "  ".join(f"{k} {v:.4f}" for k, v in figures.items())
+                    + "  ".join(f"{k} {v:.4f}" for k, v in measured.items())
                     + (" (best so far)" if outcome.since_best == 0 else "")
                 )
                 outcome.early = options.patience is not None and outcome.since_best >= options.patience
@@ -257,11 +264,14 @@ def train(
             elif last:
                 save_best()
                 saved = True
-            if saved or outcome.steps % options.save_every == 0 or stop.signal is not None:
+            # Signals reach processes at different steps; to agree is to wait for the device.
+            often = machine.device.type == "cpu" or processes.count == 1
+            signal = stop.agreed(processes) if often or logged else None
+            if saved or outcome.steps % options.save_every == 0 or signal is not None:
                 save_last()
-            if stop.signal is not None and outcome.steps < options.steps and not outcome.early:
+            if signal is not None and outcome.steps < options.steps and not outcome.early:
                 raise Stopped(
-                    stop.signal,
+                    signal,
                     f"stopped after step {outcome.steps} of {options.steps}; go on with resume={folder}",
                 )
     return outcome

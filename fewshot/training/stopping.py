@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from threading import current_thread, main_thread
 from types import FrameType
 
+from fewshot.distributed import Processes
+
 
 class Stopped(Exception):
     """A run ended early, with its state saved, because of a signal.
@@ -31,6 +33,10 @@ class StopRequest:
         if self.signal is not None:  # asked twice: at once
             raise KeyboardInterrupt
         self.signal = number
+
+    def agreed(self, processes: Processes) -> int | None:
+        """The signal that any of the processes was sent; they must all ask after the same step."""
+        return processes.highest(self.signal or 0) or None
 
 
 @contextmanager

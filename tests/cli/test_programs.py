@@ -182,6 +182,12 @@ def test_verb_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
         ("recipe=retrieval scenario.shots=5", "scenario.shots=5: recipe=retrieval has no stream of tasks"),
         ("recipe=continual shots=5", "shots=5: recipe=continual makes no use of it; leave it out"),
         ("recipe=continual mixup=feature", "mixup=feature: recipe=continual makes no use of it"),
+        ("recipe=continual continual=ewc loss=icnn", "loss=icnn: continual=ewc has a loss of its own"),
+        (
+            "recipe=continual continual=ewc loss.temperature=1",
+            "loss.temperature=1: continual=ewc has a loss of its own",
+        ),
+        ("recipe=continual tasks=2 scenario.domains=true", "tasks=2: with scenario.domains=true each domain"),
         ("recipe=continual validation.every=5", "validation.every=5: recipe=continual makes no use of it"),
         ("recipe=continual tasks=x", "tasks: expected int, got 'x'"),
         ("recipe=continual continual=pdr", "there is no continual=pdr; the choices are"),

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from tiny_streams import CLASSES, SIZE, embedder
 
 from fewshot.continual.buffer import Buffer
-from fewshot.continual.herding import herd
+from fewshot.continual.herding import herd, place_in_class
 from fewshot.errors import InputError
 
 
@@ -65,6 +65,16 @@ def test_draws_are_without_replacement_of_what_is_there() -> None:
         Buffer(0, embedder())
 
 
+def test_the_second_image_takes_the_only_place_half_the_time() -> None:
+    """Where one image more or less in the draw would show most."""
+    network, kept = embedder(), []
+    for seed in range(400):
+        buffer = Buffer(1, network, seed=seed)
+        buffer.reservoir(numbered(2), torch.arange(2))
+        kept.append(int(buffer.labels[0]))
+    assert abs(sum(kept) / 400 - 1 / 2) < 0.1  # four standard deviations
+
+
 def naive_herd(features: list[list[float]], quota: int) -> list[int]:
     unit = [[x / math.sqrt(sum(y * y for y in f)) for x in f] for f in features]
     dim = len(unit[0])
@@ -100,3 +110,9 @@ def test_herded_means_are_closer_than_random_ones() -> None:
     chosen = features[herd(features, torch.zeros(200, dtype=torch.int64), 10)]
     random = [features[torch.randperm(200, generator=draw)[:10]].mean(0) for _ in range(50)]
     assert (chosen.mean(0) - mean).norm() < 0.5 * min((r - mean).norm() for r in random)
+
+
+def test_places_count_the_rows_of_the_same_label_before() -> None:
+    labels = torch.tensor([2, 1, 2, 2, 1, 0])
+    assert place_in_class(labels).tolist() == [0, 0, 1, 2, 1, 0]
+    assert place_in_class(labels[:0]).tolist() == []

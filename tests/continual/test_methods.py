@@ -237,6 +237,33 @@ def test_cross_entropy_is_over_the_classes_it_says(over: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("prd", "alpha", -1.0),
+        ("prd", "loss_scale", math.nan),
+        ("prd", "prototypes_lr_scale", 0.0),
+        ("prd", "prototypes_momentum", -1.0),
+        ("prd", "prototypes_weight_decay", -1.0),
+        ("lwf", "strength", -1.0),
+        ("lwf", "temperature", 0.0),
+        ("ewc", "strength", -1.0),
+        ("ewc", "decay", 2.0),
+        ("ewc", "fisher_batch", 0),
+        ("er", "replayed", 0),
+        ("der", "replayed", -3),
+        ("icarl", "replayed", -3),
+        ("er", "buffer_size", 0),
+    ],
+)
+def test_a_number_out_of_its_range_is_called_by_its_key(name: str, key: str, value: float) -> None:
+    node = OmegaConf.merge({"seed": 0}, {"continual": OmegaConf.load(FOLDER / f"{name}.yaml")}).continual
+    node[key] = value
+    offered = {"classes": CLASSES, "loss": SupCon(), "augment": AUGMENT, "embedder": embedder()}
+    with pytest.raises(InputError, match=rf"^continual\.{key}={value} must be [^\n]+$"):
+        instantiate(node, offered=offered)
+
+
+@pytest.mark.parametrize(
     "make",
     [
         lambda: Joint(embedder(), CLASSES, "current"),
@@ -338,6 +365,19 @@ def test_ewc_takes_blocks_of_any_size_alike() -> None:
     assert made.training and all(p.grad is None for p in made.parameters())
 
 
+def test_ewc_counts_weights_that_rest_when_a_task_ends() -> None:
+    """`training.head_only` may outlast a task; the backbone moves later, and its information counts."""
+    found = []
+    for resting in (False, True):
+        made = OnlineEWC(embedder(), CLASSES)
+        made.begin_task(torch.tensor(TASKS[0]))
+        made.embedder.backbone.requires_grad_(not resting)
+        made.end_task(passes(TASKS[0]))
+        assert all(p.requires_grad != resting for p in made.embedder.backbone.parameters())
+        found.append(torch.cat([f.flatten() for f in made.fisher]))
+    assert torch.equal(*found) and found[0].count_nonzero() > len(found[0]) / 2
+
+
 def test_a_stiff_ewc_holds_the_weights() -> None:
     """Weights that the first task needs move less with the penalty than without."""
     moved = []
@@ -430,6 +470,26 @@ def test_icarl_is_its_equation() -> None:
             target = before[i][c] if c in (0, 1) else float(label == c)
             total -= target * math.log(now[i][c]) + (1 - target) * math.log(1 - now[i][c])
     assert loss.item() == pytest.approx(total / len(labels), rel=1e-4)
+
+
+def test_icarl_learns_classes_that_come_again() -> None:
+    """In another domain every class is old; its labels count, or nothing would be learnt there."""
+    made = ICaRL(embedder(), CLASSES, Augmentation(), buffer_size=12)
+    learn(made, steps=3, tasks=TASKS[:2])
+    made.begin_task(torch.tensor(TASKS[0]))
+    given = batch(TASKS[0])
+    made.buffer.filled = 0  # so that the batch alone is in the loss
+    loss, _ = made(given, draw())
+    now = made.logits(given.images).double().sigmoid().tolist()
+    with torch.no_grad():
+        features = made.old_embedder.module.embed(given.images)  # type: ignore[operator]
+        before = made.old_classifier.module.logits(features).double().sigmoid().tolist()  # type: ignore[operator]
+    total = 0.0
+    for i, label in enumerate(given.labels.tolist()):
+        for c in (0, 1, 2, 3):
+            target = float(label == c) if c in (0, 1) else before[i][c]
+            total -= target * math.log(now[i][c]) + (1 - target) * math.log(1 - now[i][c])
+    assert loss.item() == pytest.approx(total / len(given.labels), rel=1e-4)
 
 
 def test_icarl_divides_its_memory_and_keeps_the_first_exemplars() -> None:

@@ -114,7 +114,7 @@ def test_the_first_task_has_no_relations_and_any_loss_on_batches_will_do() -> No
     assert set(logs) == {"contrastive", "attraction", "relation"} and loss.isfinite()
     with pytest.raises(InputError, match="use a loss on batches, such as loss=supcon"):
         prd(loss=PrototypicalCrossEntropy())
-    with pytest.raises(InputError, match=r"beta=-1 of the loss must be a finite number, at least 0"):
+    with pytest.raises(InputError, match=r"^continual\.beta=-1 must be a finite number, at least 0$"):
         prd(beta=-1)
 
 

@@ -252,6 +252,26 @@ def test_task_and_class_incremental_predictions_come_from_the_same_scores() -> N
     assert method.training
 
 
+def test_a_class_that_is_no_candidate_is_never_the_guess() -> None:
+    """Every candidate has -inf, and of equal scores the first class counts: class 0, which is none."""
+    scores = torch.eye(CLASSES)
+    scores[:, [2, 3]] = -torch.inf
+    method = Table(scores)
+    method.begin_task(torch.tensor([2, 3]))
+    found = evaluate(method, SCENARIO, SET, [0], device=torch.device("cpu"))
+    assert (found.task_incremental[0], found.class_incremental[0]) == (1.0, 0.0)
+
+
+def test_the_coming_task_is_measured_task_incrementally_where_its_classes_are_known() -> None:
+    made = feed(Table(torch.eye(CLASSES)))
+    for step in (0, 4, 7):
+        made.refresh(made.method.embedder, step)
+    til, cil = (matrix.accuracy for matrix in made.matrices().values())
+    assert til[0, 1] == til[1, 2] == 1.0 and np.isnan(til[0, 2])
+    assert np.isnan(cil[0, 1]) and np.isnan(cil[1, 2])
+    assert np.isnan(made.untrained[0]) and made.untrained[1:].tolist() == [1.0, 1.0]
+
+
 def test_scores_that_are_nan_are_one_clear_line() -> None:
     method = Table(torch.full((CLASSES, CLASSES), torch.nan))
     method.begin_task(torch.tensor([0, 1]))

@@ -158,10 +158,17 @@ def test_a_finished_run_is_measured_anew_to_the_same_figures(place: Path, finish
         ("part=val", "part=val: the run's scenario says which images are measured"),
         ("data=glyphs", "data: evaluation=continual measures the stream that a run learned; leave it out"),
         ("run=nowhere", "nowhere"),
+        (
+            "run=RUN/best.pt",
+            "best.pt: evaluation=continual needs more of a run than one file: give its folder",
+        ),
+        ("batch=0", "batch=0 must be at least 1"),
+        ("seed=3", "seed=3: evaluation=continual draws nothing and keeps no embeddings; leave it out"),
         ("shots=5", "shots=5: evaluation=continual has no episodes; leave it out"),
     ],
 )
 def test_a_mistake_of_an_evaluation_is_one_line(place: Path, finished: Path, words: str, says: str) -> None:
+    words = words.replace("RUN", str(finished))
     given = [words] if words.startswith("run=") else [words, f"run={finished}"]
     done = program("eval.py", "evaluation=continual", *given, cwd=place, check=False)
     assert done.returncode == 2
@@ -245,7 +252,15 @@ def test_domains_of_folders_are_tasks(place: Path, tmp_path: Path) -> None:
         ("scenario.shots=50", "scenario.shots=50, but class"),
         ("scenario.schedule=weekly", "scenario.schedule=weekly must be task, first_task or stream"),
         ("scenario.first_length=0", "scenario.first_length=0 must be at least 1"),
-        ("scenario.domains=true", "scenario.classes=14: with scenario.domains=true every task has all"),
+        ("scenario.domains=true", "tasks=4: with scenario.domains=true each domain is a task; leave it out"),
+        (
+            "scenario.domains=true -tasks",
+            "scenario.classes=14: with scenario.domains=true every task has all",
+        ),
+        (
+            "scenario.domains=true scenario.shots=2 -tasks -scenario.classes",
+            "scenario.shots=2: with scenario.domains=true no class is new after the first task; leave it out",
+        ),
         ("steps=0", "steps=0 must be at least 1"),
         ("continual=none", "recipe=continual needs a method: choose continual=NAME"),
         ("training.ema=0.9", "training.ema: an average of weights over tasks is no method here"),
@@ -254,8 +269,12 @@ def test_domains_of_folders_are_tasks(place: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_run(place: Path, tmp_path: Path, words: str, says: str) -> None:
+    """A word -KEY takes one of SMALL away."""
+    without = [f"{word[1:]}=" for word in words.split() if word.startswith("-")]
+    given = [word for word in words.split() if not word.startswith("-")]
     small = [word for word in SMALL if not word.startswith("sampler.") or words != "sampler=episodes"]
-    done = program("train.py", *small, words, f"output_dir={tmp_path}", cwd=place, check=False)
+    small = [word for word in small if not word.startswith(tuple(without))]
+    done = program("train.py", *small, *given, f"output_dir={tmp_path}", cwd=place, check=False)
     assert done.returncode == 2
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ") and says in last

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ def test_a_stopped_run_ends_with_the_same_bits(
     program("train.py", *words, f"output_dir={tmp_path / 'straight'}", cwd=place)
     monkeypatch.setattr(Interrupted, "asked", False)
     with monkeypatch.context() as patch:
-        patch.setattr(retrieval, "RecallValidation", Interrupted)
+        patch.setattr(retrieval, "RECIPE", replace(retrieval.RECIPE, validation=Interrupted))
         with pytest.raises(SystemExit, match="143"):
             program("train.py", *words, f"output_dir={tmp_path / 'stopped'}", cwd=place)
     run, straight = only_run(tmp_path / "stopped"), only_run(tmp_path / "straight")
@@ -175,7 +176,7 @@ def test_a_run_of_the_first_version_goes_on(
     words = [*SMALL, "data.images_per_class=4", "data.size=16", "steps=10", f"output_dir={tmp_path}"]
     monkeypatch.setattr(Interrupted, "asked", False)
     with monkeypatch.context() as patch:
-        patch.setattr(retrieval, "RecallValidation", Interrupted)
+        patch.setattr(retrieval, "RECIPE", replace(retrieval.RECIPE, validation=Interrupted))
         with pytest.raises(SystemExit):
             program("train.py", *words, cwd=place)
     run = only_run(tmp_path)

@@ -9,7 +9,7 @@ from torch import Tensor
 from fewshot.continual.buffer import Buffer
 from fewshot.continual.method import TaskImages, evaluation_mode
 from fewshot.continual.methods.finetune import Finetune, SoftmaxOver
-from fewshot.losses.arguments import at_least_zero
+from fewshot.losses.arguments import at_least_one, at_least_zero
 from fewshot.models.embedder import Embedder
 from fewshot.sampling.feed import Augment, Batch
 
@@ -47,9 +47,9 @@ class DERPlusPlus(Finetune):
         super().__init__(embedder, classes, softmax_over, seed)
         self.refuse_current()
         self.augment = augment
-        self.alpha = at_least_zero(alpha=alpha)
-        self.beta = at_least_zero(beta=beta)
-        self.replayed = replayed
+        self.alpha = at_least_zero("continual", alpha=alpha)
+        self.beta = at_least_zero("continual", beta=beta)
+        self.replayed = None if replayed is None else at_least_one("continual", replayed=replayed)
         self.buffer = Buffer(buffer_size, embedder, logits=classes, seed=seed)
 
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from fewshot.continual.buffer import Buffer
 from fewshot.continual.method import TaskImages
 from fewshot.continual.methods.finetune import Finetune, SoftmaxOver
+from fewshot.losses.arguments import at_least_one
 from fewshot.models.embedder import Embedder
 from fewshot.sampling.feed import Augment, Batch
 
@@ -39,7 +40,7 @@ class ER(Finetune):
         super().__init__(embedder, classes, softmax_over, seed)
         self.refuse_current()
         self.augment = augment
-        self.replayed = replayed
+        self.replayed = None if replayed is None else at_least_one("continual", replayed=replayed)
         self.buffer = Buffer(buffer_size, embedder, seed=seed)
 
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:

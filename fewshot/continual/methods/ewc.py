@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -45,11 +46,11 @@ class OnlineEWC(Finetune):
         seed: int = 0,
     ) -> None:
         super().__init__(embedder, classes, softmax_over, seed)
-        self.strength = at_least_zero(strength=strength)
+        self.strength = at_least_zero("continual", strength=strength)
         if not 0 <= decay <= 1:
             raise InputError(f"continual.decay={decay} must be from 0 to 1")
         self.decay = decay
-        self.fisher_batch = at_least_one(fisher_batch=fisher_batch)
+        self.fisher_batch = at_least_one("continual", fisher_batch=fisher_batch)
         kept = [torch.zeros_like(p, requires_grad=False) for p in self._weights()]
         self.fisher = nn.ParameterList(nn.Parameter(p, requires_grad=False) for p in kept)
         self.anchor = nn.ParameterList(nn.Parameter(p.clone(), requires_grad=False) for p in kept)
@@ -70,7 +71,7 @@ class OnlineEWC(Finetune):
         weights = list(self._weights())
         squares = [torch.zeros_like(p) for p in weights]
         total = 0
-        with torch.enable_grad(), evaluation_mode(self):
+        with torch.enable_grad(), evaluation_mode(self), _all_with_gradient(weights):
             for block, block_labels in images():
                 pieces = torch.split(block, self.fisher_batch), torch.split(block_labels, self.fisher_batch)
                 for piece, labels in zip(*pieces, strict=True):
@@ -88,3 +89,16 @@ class OnlineEWC(Finetune):
 
     def _weights(self) -> Iterator[nn.Parameter]:
         return itertools.chain(self.embedder.parameters(), self.classifier.parameters())
+
+
+@contextlib.contextmanager
+def _all_with_gradient(weights: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Weights that rest for now (`training.head_only`) move later, and matter as the others do."""
+    resting = [weight for weight in weights if not weight.requires_grad]
+    for weight in resting:
+        weight.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for weight in resting:
+            weight.requires_grad_(False)

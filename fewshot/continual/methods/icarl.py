@@ -11,11 +11,12 @@ from torch import Tensor
 
 from fewshot.continual.buffer import Buffer, as_bytes
 from fewshot.continual.class_means import ClassMeans
-from fewshot.continual.herding import herd
+from fewshot.continual.herding import herd, place_in_class
 from fewshot.continual.method import TaskImages, evaluation_mode
 from fewshot.continual.methods.finetune import Finetune
 from fewshot.continual.snapshot import Snapshot
 from fewshot.errors import InputError
+from fewshot.losses.arguments import at_least_one
 from fewshot.models.embedder import Embedder
 from fewshot.sampling.feed import Augment, Batch
 
@@ -27,7 +28,9 @@ class ICaRL(Finetune):
     class whether the image is of it; summed over classes, the mean over images. The paper trains on the
     union of new images and exemplars; here a step joins `replayed` exemplars to its batch. Scores are
     cosines to the means of the exemplars' features, under the present network. A class has exemplars,
-    buffer_size // classes seen of them, and a score above -inf from the end of its first task on.
+    buffer_size // classes seen of them, and a score above -inf from the end of its first task on. A class
+    that comes again, as with domains, is told by its labels then and not distilled, and its exemplars are
+    herded anew from the task at hand.
 
     Args:
         embedder, classes, seed: see `Finetune`.
@@ -55,7 +58,7 @@ class ICaRL(Finetune):
                 f"exemplar: use {classes} or more"
             )
         self.augment = augment
-        self.replayed = replayed
+        self.replayed = None if replayed is None else at_least_one("continual", replayed=replayed)
         self.buffer = Buffer(buffer_size, embedder, seed=seed)
         self.means = ClassMeans(classes, embedder.embed_dim)
         self.means_are_due = True
@@ -76,7 +79,7 @@ class ICaRL(Finetune):
             with torch.no_grad():
                 features = self.old_embedder.module.embed(images)  # type: ignore[operator]
                 old_logits: Tensor = self.old_classifier.module.logits(features)  # type: ignore[operator]
-            targets = torch.where(self.old, old_logits.sigmoid(), targets)
+            targets = torch.where(self.old & ~self.current, old_logits.sigmoid(), targets)
         each = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         return each.masked_fill(~self.seen, 0).sum(1).mean(), {}
 
@@ -104,8 +107,7 @@ class ICaRL(Finetune):
     def _first_exemplars(self, quota: int, renewed: Tensor) -> Tensor:
         """Rows of the first `quota` exemplars of each class, without those that `renewed` names."""
         labels = self.buffer.labels[: self.buffer.filled]
-        rank = (labels[:, None] == labels).tril(-1).sum(1)
-        return ((rank < quota) & ~torch.isin(labels, renewed)).nonzero().flatten()
+        return ((place_in_class(labels) < quota) & ~torch.isin(labels, renewed)).nonzero().flatten()
 
     def _scores(self, images: Tensor) -> Tensor:
         if self.means_are_due:

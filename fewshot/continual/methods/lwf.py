@@ -40,8 +40,8 @@ class LwF(Finetune):
         seed: int = 0,
     ) -> None:
         super().__init__(embedder, classes, softmax_over, seed)
-        self.strength = at_least_zero(strength=strength)
-        self.temperature = above_zero(temperature=temperature)
+        self.strength = at_least_zero("continual", strength=strength)
+        self.temperature = above_zero("continual", temperature=temperature)
         self.old_embedder = Snapshot(embedder)
         self.old_classifier = Snapshot(self.classifier)
 

@@ -29,7 +29,8 @@ class PRD(MetricMethod):
         embedder, classes, loss, views: see `MetricMethod`; the paper's loss is SupCon, its head a projector.
         alpha, beta: weights of L_p and L_d; 2 and 4 were tuned by the authors for the public code's scales.
         relation: L_d and its form.
-        loss_scale: of L_SC; 1 in the paper, temperature / 0.07 in the public code.
+        loss_scale: of L_SC; 1 leaves SupCon's mean over anchors, and twice the batch makes it the sum that
+            the paper's equation has; temperature / 0.07 in the public code.
         snapshot_statistics: what normalises in the snapshot's BatchNorm: the "running" statistics, or the
             "batch" as in the public code.
         cil_candidates: class-incremental prediction chooses among the classes "seen", or among "all", those
@@ -60,9 +61,9 @@ class PRD(MetricMethod):
     ) -> None:
         super().__init__(embedder, classes, loss, views)
         self.relation = relation
-        self.alpha = at_least_zero(alpha=alpha)
-        self.beta = at_least_zero(beta=beta)
-        self.loss_scale = at_least_zero(loss_scale=loss_scale)
+        self.alpha = at_least_zero("continual", alpha=alpha)
+        self.beta = at_least_zero("continual", beta=beta)
+        self.loss_scale = at_least_zero("continual", loss_scale=loss_scale)
         self.cil_candidates = cil_candidates
         self.prototypes = Prototypes(
             classes,

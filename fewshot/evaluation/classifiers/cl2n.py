@@ -25,6 +25,10 @@ class CL2N:
     mean: Tensor | None = None
     block_bytes: ClassVar[int] = 4 << 20
 
+    @property
+    def transductive(self) -> bool:
+        return self.classifier.transductive
+
     def transform(self, embeddings: Tensor) -> Tensor:
         """Embeddings [..., dim], centred and of length one (zero stays zero).
 

@@ -22,13 +22,18 @@ class Fitted(Protocol):
 
 
 class Classifier(Protocol):
-    """Options of a method that learns from the support of an episode alone.
+    """Options of a method that learns from the support of an episode, and of a transductive one its queries.
 
     `block_bytes` is how many bytes of gathered embeddings it likes to be given at once on a CPU:
     few where memory traffic is the cost, many where the steps of a solver are.
     """
 
     block_bytes: ClassVar[int]
+
+    @property
+    def transductive(self) -> bool:
+        """Whether the score of a query depends on the other queries of its episode."""
+        ...
 
     def fit(self, support: Tensor) -> Fitted:
         """Learn from supports float [episodes, ways, shots, dim], a whole block of episodes at once."""

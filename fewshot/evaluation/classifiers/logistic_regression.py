@@ -32,6 +32,7 @@ class LogisticRegression:
     tolerance: float = 1e-4
     iterations: int = 300
     block_bytes: ClassVar[int] = 32 << 20
+    transductive: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name in ("c", "tolerance", "iterations"):

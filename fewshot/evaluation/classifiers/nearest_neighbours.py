@@ -24,6 +24,7 @@ class NearestNeighbours:
     k: int = 1
     similarity: Literal["euclidean", "cosine"] = "euclidean"
     block_bytes: ClassVar[int] = 16 << 20
+    transductive: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.k < 1:

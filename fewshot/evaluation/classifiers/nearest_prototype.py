@@ -29,6 +29,7 @@ class NearestPrototype:
     similarity: Literal["euclidean", "cosine"] = "euclidean"
     precision: Literal["float32", "bf16"] = "float32"
     block_bytes: ClassVar[int] = 4 << 20
+    transductive: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

@@ -25,6 +25,7 @@ class Ridge:
 
     penalty: float = 1.0
     block_bytes: ClassVar[int] = 32 << 20
+    transductive: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not self.penalty > 0:
