@@ -62,9 +62,6 @@ class EpisodeValidation:
 
     def _embed(self, embedder: Embedder, images: NDArray[np.int64]) -> Embeddings:
         machine = self.machine
-<<<<<<< HEAD
-        return embed(embedder, self.image_set, images, device=machine.device, precision=machine.precision)
-=======
         return embed(
             embedder,
             self.image_set,
@@ -73,7 +70,6 @@ class EpisodeValidation:
             precision=machine.precision,
             processes=machine.processes,
         )
->>>>>>> main
 
 
 RECIPE = Recipe(

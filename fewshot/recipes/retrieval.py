@@ -71,15 +71,6 @@ class RecallValidation:
             precision=machine.precision,
             processes=machine.processes,
         )
-<<<<<<< HEAD
-        found = retrieve(embeddings, self.labels, recall_at=(1,)).intervals()
-        recall = found["recall@1"]
-        return {
-            "recall_at_1": recall.mean,
-            "interval": recall.half_width,
-            "map_at_r": found["map_at_r"].mean,
-        }
-=======
 
         def measure() -> dict[str, float]:
             found = retrieve(embeddings, self.labels, recall_at=(1,)).intervals()
@@ -91,7 +82,6 @@ class RecallValidation:
             }
 
         return machine.processes.told_by_first(measure)
->>>>>>> main
 
 
 RECIPE = Recipe(
