@@ -23,6 +23,7 @@ from fewshot.cli.commands.eval import PROGRAM as EVAL
 from fewshot.cli.commands.train import PROGRAM as TRAIN
 from fewshot.cli.launch import main
 from fewshot.cli.program import Program
+from fewshot.errors import InputError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -47,9 +48,13 @@ def run(words: Sequence[str]) -> int:
     checked = replace(program, instead=plan)
     if parse(rest).flag("--multirun", "-m") is None:
         return main(checked, rest)
-    # Hydra writes what was swept over; that must not stay.
+    for word in rest:
+        if word.startswith(("hydra/sweeper", "hydra.sweeper", "hydra.mode")):
+            raise InputError(f"validate: {word}: a search draws its values while it runs; leave it out, with its ranges")
+    # A launcher would start jobs elsewhere. Hydra writes what was swept over, which must not stay.
+    here = [word for word in rest if not word.startswith(("hydra/launcher", "hydra.launcher"))]
     with tempfile.TemporaryDirectory() as folder:
-        return main(checked, [*rest, f"hydra.sweep.dir={folder}"])
+        return main(checked, [*here, f"hydra.sweep.dir={folder}"])
 
 
 def _command(words: list[str]) -> tuple[Program, list[str]]:
