@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-_SECTION = re.compile(r"^(Args|Attributes|Raises|Returns|Yields|Example|Examples|Note|Shape):?\s*:?", re.MULTILINE)
+_SECTION = re.compile(r"^(Args|Attributes|Raises|Returns|Yields|Examples?|Note|Shape):", re.MULTILINE)
 _MOST_STEPS = 8
 """Re-exports that are followed; more would be a circle."""
 
@@ -41,7 +41,9 @@ class Definition:
     @property
     def arguments(self) -> dict[str, str]:
         """Name -> annotation ("" where there is none) of what it is built with."""
-        fields = [s for s in self.node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)]
+        fields = [
+            s for s in self.node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
+        ]
         makers = [s for s in self.node.body if isinstance(s, ast.FunctionDef) and s.name == "__init__"]
         if isinstance(self.node, ast.FunctionDef):
             makers = [self.node]

@@ -97,8 +97,8 @@ def _searching() -> bool:
     direction = str(hydra.sweeper.get("direction", "maximize")).rpartition(".")[2]
     if direction != "maximize":
         raise InputError(
-            f"hydra.sweeper.direction={direction}: figures are better when higher; use hydra/sweeper=search, or "
-            "hydra.sweeper.direction=maximize"
+            f"hydra.sweeper.direction={direction}: figures are better when higher; use "
+            "hydra/sweeper=search, or hydra.sweeper.direction=maximize"
         )
     return True
 

@@ -27,7 +27,9 @@ def own_options(verb: str, words: Sequence[str], known: Sequence[str]) -> tuple[
         key, equals, value = word.removeprefix("--").partition("=")
         if key not in known:
             if word.startswith("-"):
-                raise InputError(f"{verb}: there is no option {word}; {_listed(known)}{did_you_mean(key, known)}")
+                raise InputError(
+                    f"{verb}: there is no option {word}; {_listed(known)}{did_you_mean(key, known)}"
+                )
             rest.append(word)
             continue
         if not equals and not word.startswith("--"):

@@ -60,8 +60,8 @@ def methods_of(paths: Sequence[Path], on: str | None, load: Load) -> list[Method
     """The results of runs, or the folders of results, grouped into methods on one common ground.
 
     Args:
-        paths: folders of runs or of results (`runs/RUN/eval/SETTING`), the first of the method that others are
-            compared with.
+        paths: folders of runs or of results (`runs/RUN/eval/SETTING`), the first of the method that others
+            are compared with.
         on: part of the name of the evaluation that is meant, where the runs have several in common.
         load: reads conf/, to say which command makes a missing result.
 
@@ -105,7 +105,7 @@ def _named(path: Path) -> Named:
     if not path.exists():
         raise InputError(f"compare: there is no run or result {path}")
     if not path.is_dir() or not (path / CONFIG).is_file():
-        raise InputError(f"compare: {path} is neither a run (a folder with {CONFIG}) nor a result ({SUMMARY})")
+        raise InputError(f"compare: {path} is neither a run (with {CONFIG}) nor a result (with {SUMMARY})")
     return Named(path, tuple(values_of_run(path)), given=False)
 
 
@@ -118,7 +118,7 @@ def _grouped(chosen: Sequence[tuple[Path, SavedValues]]) -> list[Method]:
     for run, result in chosen:
         known = (run / CONFIG).is_file()
         config = load_config(run) if known else None
-        own = {"run": str(run)} if config is None else settings_of(config)
+        own: dict[str, Leaf] = {"run": str(run)} if config is None else settings_of(config)
         if len(ways) > 1:
             own |= {"evaluated by": result.how}
         seed = 0 if config is None else int(config.get("seed", 0))
@@ -158,9 +158,7 @@ def _row(name: str, method: Method, first: Method) -> Row:
     return Row(method.label, mean, difference, wins, ties, losses, seeds, len(pairs))
 
 
-def _pairs(
-    name: str, method: Method, first: Method
-) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def _pairs(name: str, method: Method, first: Method) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Values of both by common training seed; of two single runs whatever their seeds."""
     ours, theirs = method.results, first.results
     if len(ours) == len(theirs) == 1:
@@ -168,8 +166,7 @@ def _pairs(
     common = [seed for seed in ours if seed in theirs]
     if not common:
         raise InputError(
-            f"compare: {method.label} was trained with seeds {', '.join(map(str, ours))} and {first.label} with "
-            f"{', '.join(map(str, theirs))}; seeds are paired, so at least one must be of both"
+            f"compare: {method.label} was trained with seeds {', '.join(map(str, ours))} and {first.label} "
+            f"with {', '.join(map(str, theirs))}; seeds are paired, so at least one must be of both"
         )
     return [(ours[seed].figures[name], theirs[seed].figures[name]) for seed in common]
-

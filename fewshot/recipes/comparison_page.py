@@ -57,7 +57,9 @@ def notes(methods: Sequence[Method], figures: dict[str, list[Row]]) -> list[str]
     """What the figures are and are not, one line each."""
     result, first = _first_result(methods), methods[0].label
     several = [row for row in next(iter(figures.values())) if len(row.seeds) > 1]
-    lines = [f"Measured on {result.where}. Differences are to {first}, paired; * where the interval excludes zero."]
+    lines = [
+        f"Measured on {result.where}. Differences are to {first}, paired; * where the interval excludes zero."
+    ]
     if several:
         lines.append(
             "Intervals: 95%, over training seeds (t); where there is one seed (or one in common), over "
@@ -65,11 +67,11 @@ def notes(methods: Sequence[Method], figures: dict[str, list[Row]]) -> list[str]
         )
     else:
         lines.append(
-            f"Intervals: 95%, over {result.unit} of one training each: they say nothing of how another training "
-            "seed would end; add runs with other seeds for a claim about methods."
+            f"Intervals: 95%, over {result.unit} of one training each: they say nothing of how another "
+            "training seed would end; add runs with other seeds for a claim about methods."
         )
     seen = {
-        method.label: sorted({str(found.summary["leak"]) for found in method.results.values() if "leak" in found.summary})
+        method.label: sorted({str(found.summary.get("leak", "unknown")) for found in method.results.values()})
         for method in methods
     }
     if len({tuple(labels) for labels in seen.values()}) > 1:
@@ -83,7 +85,7 @@ def escaped(text: str) -> str:
 
 
 def _listed(seen: dict[str, list[str]]) -> str:
-    return "; ".join(f"{method}: {', '.join(labels) or 'unknown'}" for method, labels in seen.items())
+    return "; ".join(f"{method}: {', '.join(labels)}" for method, labels in seen.items())
 
 
 def _first_result(methods: Sequence[Method]) -> SavedValues:
@@ -103,7 +105,9 @@ def _counts(row: Row) -> str:
 
 def _seeds(row: Row) -> str:
     shown = ", ".join(map(str, row.seeds))
-    return shown if row.difference is None or row.paired == len(row.seeds) else f"{shown} ({row.paired} paired)"
+    return (
+        shown if row.difference is None or row.paired == len(row.seeds) else f"{shown} ({row.paired} paired)"
+    )
 
 
 def _math(interval: Interval, sign: str = "") -> str:

@@ -1,4 +1,4 @@
-"""What a command would do, found out without doing it: its parts are built, without weights, and none runs."""
+"""What a command would do, found out without doing it: its parts are built without weights, none runs."""
 
 from __future__ import annotations
 
@@ -33,14 +33,15 @@ Lines = list[tuple[str, str]]
 """(title, text) to print."""
 
 RECIPES = {f"{module.__name__}.train": module.RECIPE for module in (few_shot, retrieval)}
+_BESIDE = ("mixup", "memory", "sampler", "augment")
 CONTINUAL = "fewshot.recipes.continual.train"
 
 
 def plan_training(config: DictConfig) -> Lines:
     """What `train.py` would do with the config.
 
-    Everything that a run builds is built, on the meta device, where tensors have shapes and no values: no weights
-    are loaded or fetched, no image is read, no file is written.
+    Everything that a run builds is built, on the meta device, where tensors have shapes and no values: no
+    weights are loaded or fetched, no image is read, no file is written.
 
     Raises:
         InputError: whatever would keep the run from starting, also that the data set's files are not there.
@@ -58,7 +59,11 @@ def plan_training(config: DictConfig) -> Lines:
     target = str(config.recipe._target_)
     recipe = RECIPES.get(target)
     if recipe is None and target != CONTINUAL:
-        return [("would", f"call {target}"), ("machine", _machine(machine)), ("not checked", "a recipe of your own")]
+        return [
+            ("would", f"call {target}"),
+            ("machine", _machine(machine)),
+            ("not checked", "a recipe of your own"),
+        ]
     protocol = "continual" if recipe is None else recipe.protocol
     source: Source = instantiate(config.data, offered={"protocol": protocol})
     data, packed = _data_line(source)
@@ -68,7 +73,9 @@ def plan_training(config: DictConfig) -> Lines:
     else:
         lines.append(("not checked", "parts that depend on the images, which the first run packs"))
     choices = config.get("choices") or {}
-    name = config.name or (run_name(config) if recipe else f"{choices.get('continual')}_{choices.get('data')}")
+    name = config.name or (
+        run_name(config) if recipe else f"{choices.get('continual')}_{choices.get('data')}"
+    )
     return [*lines, ("machine", _machine(machine)), ("writes", f"{config.output_dir}/DATE_TIME_{name}_XXXX/")]
 
 
@@ -115,9 +122,9 @@ def _training_lines(config: DictConfig, recipe: Recipe) -> Lines:
     steps = parts.options.steps
     chosen = "" if data.validation is None else f"; validates every {config.validation.every} steps"
     return [
-        ("classes", f"trains on {len(data.base.classes)} of {data.source.split}; {data.selection(recipe.measure(config))}"),
+        ("classes", f"trains on {len(data.base.classes)}; {data.selection(recipe.measure(config))}"),
         ("model", _network(parts.network.embedder)),
-        ("loss", f"{_choice(config, 'loss')}, mixup={_choice(config, 'mixup')}, sampler={_choice(config, 'sampler')}"),
+        ("loss", f"{_choice(config, 'loss')}, " + ", ".join(f"{g}={_choice(config, g)}" for g in _BESIDE)),
         ("steps", f"{steps:,} of {images} images ({steps * images:,} in all){chosen}"),
     ]
 
@@ -131,7 +138,10 @@ def _stream_lines(config: DictConfig) -> Lines:
     _pass_through(parts.network.embedder)
     tasks = parts.scenario.tasks
     return [
-        ("classes", f"{len(parts.scenario.class_names)} in {len(tasks)} tasks; measured on {parts.evaluated} images"),
+        (
+            "classes",
+            f"{len(parts.scenario.class_names)} in {len(tasks)} tasks; measured on {parts.evaluated} images",
+        ),
         ("model", _network(parts.network.embedder)),
         ("method", f"{_choice(config, 'continual')} with loss={_choice(config, 'loss')}"),
         ("steps", f"{sum(steps):,} in all, {'/'.join(map(str, dict.fromkeys(steps)))} a task"),
@@ -210,8 +220,8 @@ def _pass_through(embedder: Embedder) -> None:
 def _network(embedder: Embedder) -> str:
     weights = sum(parameter.numel() for parameter in embedder.parameters())
     return (
-        f"{type(embedder.backbone).__name__}, {weights:,} parameters, {embedder.channels} x {embedder.size} px to "
-        f"{embedder.dim} dimensions"
+        f"{type(embedder.backbone).__name__}, {weights:,} parameters, "
+        f"{embedder.channels} x {embedder.size} px to {embedder.dim} dimensions"
     )
 
 
@@ -227,4 +237,6 @@ def _choice(config: DictConfig, group: str) -> str:
 def _refuse_unwritable(folder: Path) -> None:
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(f"output_dir={folder}: no folder can be made in {existing}; choose another with output_dir=DIR")
+        raise InputError(
+            f"output_dir={folder}: no folder can be made in {existing}; choose another with output_dir=DIR"
+        )

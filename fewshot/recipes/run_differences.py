@@ -35,8 +35,7 @@ def choices_of(config: DictConfig) -> dict[str, str]:
 def differing(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The keys whose values are not the same in all rows, in the order in which they come."""
     keys = dict.fromkeys(key for row in rows for key in row)
-    absent = object()
-    return [key for key in keys if any(row.get(key, absent) != rows[0].get(key, absent) for row in rows)]
+    return [key for key in keys if _differs(key, rows)]
 
 
 def differences(
@@ -44,8 +43,8 @@ def differences(
 ) -> list[dict[str, Leaf]]:
     """In what each run differs from the others, as it would be typed.
 
-    A choice stands for all options of its group; an option is told beside it where two runs with the same choice
-    differ in it.
+    A choice stands for all options of its group; an option is told beside it where two runs with the same
+    choice differ in it.
 
     Args:
         settings: of each run, see `settings_of`.
@@ -64,10 +63,14 @@ def differences(
                 for other, theirs in zip(settings, choices, strict=True)
                 if group not in chosen or theirs.get(group) == choice.get(group)
             ]
-            if key in own and key in differing(alike):
+            if key in own and _differs(key, alike):
                 told[key] = own[key]
         found.append(told)
     return found
+
+
+def _differs(key: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    return any(key not in row for row in rows) or any(row[key] != rows[0][key] for row in rows)
 
 
 def label(told: Mapping[str, Leaf], otherwise: str) -> str:

@@ -48,8 +48,8 @@ def on_same_ground(named: Sequence[Named], on: str | None, load: Load) -> list[t
             others, or several evaluations are common to all.
     """
     fixed = [(one.run, one.results[0]) for one in named if one.given]
-    for run, result in fixed[1:]:
-        _refuse_others(fixed[0], (run, result))
+    for other in fixed[1:]:
+        _refuse_others(fixed[0], other)
     if len(fixed) == len(named):
         return fixed
     wanted = fixed[0][1] if fixed else _common([one for one in named if not one.given], on, load)
@@ -70,8 +70,8 @@ def _refuse_others(first: tuple[Path, SavedValues], other: tuple[Path, SavedValu
         )
     if ours.ground != theirs.ground:
         raise InputError(
-            f"compare: {ours.folder} was measured on {ours.where}, but {theirs.folder} on {theirs.where}: only "
-            "results on the same episodes of the same images can be paired"
+            f"compare: {ours.folder} was measured on {ours.where}, but {theirs.folder} on {theirs.where}: "
+            "only results on the same episodes of the same images can be paired"
         )
 
 
@@ -87,7 +87,8 @@ def _common(named: Sequence[Named], on: str | None, load: Load) -> SavedValues:
     every = [result for one in named for result in one.results]
     if not every:
         raise InputError(
-            f"compare: {named[0].run} has no evaluation yet; make one of each run: python eval.py run={named[0].run}"
+            f"compare: {named[0].run} has no evaluation yet; make one of each run: python eval.py "
+            f"run={named[0].run}"
         )
     meant = [result for result in every if on is None or on in result.folder.name]
     if not meant:
@@ -101,8 +102,8 @@ def _common(named: Sequence[Named], on: str | None, load: Load) -> SavedValues:
     if len(settings) > 1:
         names = ", ".join(sorted(r.folder.name for r in settings.values()))
         raise InputError(
-            f"compare: the runs have {len(settings)} evaluations in common; choose with on=PART of the name of one: "
-            f"{names}"
+            f"compare: the runs have {len(settings)} evaluations in common; choose with on=PART of the name "
+            f"of one: {names}"
         )
     if settings:
         return next(iter(settings.values()))

@@ -115,9 +115,7 @@ def _retrieval(folder: Path) -> SavedValues:
         f"sha256 {summary['queries_sha256'][:12]}"
     )
     ground = f"{_images(summary)} {summary['queries_sha256']}"
-    return SavedValues(
-        folder, "retrieval", ground, where, summary["similarity"], "queries", figures, summary
-    )
+    return SavedValues(folder, "retrieval", ground, where, summary["similarity"], "queries", figures, summary)
 
 
 def _continual(folder: Path) -> SavedValues:

@@ -74,7 +74,7 @@ def summarise(folder: Path, sort: str | None = None) -> Summary:
 
 
 def _evaluations(runs: Sequence[Path], cells: list[dict[str, Cell]]) -> list[str]:
-    """Add the figures of every evaluation to the rows; their titles, short where all runs have one setting."""
+    """Add the figures of every evaluation to the rows; the titles, short where all have one setting."""
     results = [values_of_run(run) for run in runs]
     settings = {found.setting: found.folder.name for several in results for found in several}
     titles: dict[str, None] = {}
@@ -94,9 +94,8 @@ def _column(columns: Sequence[str], sort: str | None) -> str:
     found = exact or [column for column in columns if sort in column]
     if len(found) != 1:
         said = "several columns have" if found else "no column has"
-        raise InputError(
-            f"summary: {said} '{sort}' in the title; they are {'; '.join(columns)}{did_you_mean(sort, columns)}"
-        )
+        near = did_you_mean(sort, columns)
+        raise InputError(f"summary: {said} '{sort}' in the title; they are {'; '.join(columns)}{near}")
     return found[0]
 
 
@@ -117,8 +116,8 @@ def markdown(summary: Summary) -> str:
     lines += [f"| {' | '.join(_safe(_shown(cell)) for cell in row)} |" for row in summary.rows]
     lines += [
         "",
-        f"{len(summary.rows)} runs, sorted by {summary.sorted_by}. Validation is what options are chosen by; evaluations, "
-        "with 95% intervals over their episodes (queries, tasks), are for the chosen one.",
+        f"{len(summary.rows)} runs, sorted by {summary.sorted_by}. Validation is what options are chosen by; "
+        "evaluations, with 95% intervals over their episodes (queries, tasks), are for the chosen one.",
     ]
     return "\n".join(lines) + "\n"
 

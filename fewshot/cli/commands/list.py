@@ -4,7 +4,8 @@
     python -m fewshot list loss          the choices of one, each with its first line (its paper)
     python -m fewshot list experiment    published settings; also table and sweep
 
-A choice is typed GROUP=CHOICE after train.py or eval.py; `python -m fewshot show GROUP/CHOICE` has its options.
+A choice is typed GROUP=CHOICE after train.py or eval.py; `python -m fewshot show GROUP/CHOICE` has its
+options.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def run(words: Sequence[str]) -> int:
     refuse_unknown(conf, group, "list")
     defaults = chosen_by_default(conf, group)
     rows = [
-        (f"[{name}]" if name in defaults else name, conf.about(f"{group}/{name}")) for name in conf.choices(group)
+        (f"[{name}]" if name in defaults else name, conf.about(f"{group}/{name}"))
+        for name in conf.choices(group)
     ]
     print(columns(rows))
     if defaults:

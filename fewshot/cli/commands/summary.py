@@ -8,7 +8,7 @@ Runs of a sweep come together in a folder of their own:
 
     python train.py -m loss=icnn,prototypical seed=0,1,2 output_dir=runs/losses
 
-Options are chosen by the validation. A table sorted by a test column shows the luckiest run, not the best one.
+Options are chosen by the validation. A table sorted by a test column shows the luckiest run, not the best.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@
     python -m fewshot validate -m loss=icnn,prototypical seed=0,1     every run of a multirun
     python -m fewshot validate python train.py loss=icnn k=3          a whole command, pasted
 
-Keys, choices, types and targets are checked, settings that would be ignored are refused, the files of the data
-set are looked for, and every part is built as the run would build it, but without weights and images. Nothing
-is trained, fetched or written. A mistake is one line and status 2.
+Keys, choices, types and targets are checked, settings that would be ignored are refused, the files of the
+data set are looked for, and every part is built as the run would build it, but without weights and images.
+Nothing is trained, fetched or written. A mistake is one line and status 2.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def run(words: Sequence[str]) -> int:
         return main(checked, rest)
     for word in rest:
         if word.startswith(("hydra/sweeper", "hydra.sweeper", "hydra.mode")):
-            raise InputError(f"validate: {word}: a search draws its values while it runs; leave it out, with its ranges")
+            raise InputError(
+                f"validate: {word}: a search draws its values as it goes; leave it out, with its ranges"
+            )
     # A launcher would start jobs elsewhere. Hydra writes what was swept over, which must not stay.
     here = [word for word in rest if not word.startswith(("hydra/launcher", "hydra.launcher"))]
     with tempfile.TemporaryDirectory() as folder:
