@@ -41,14 +41,11 @@ class Definition:
     @property
     def arguments(self) -> dict[str, str]:
         """Name -> annotation ("" where there is none) of what it is built with."""
-        fields = [
-            s for s in self.node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
-        ]
         makers = [s for s in self.node.body if isinstance(s, ast.FunctionDef) and s.name == "__init__"]
         if isinstance(self.node, ast.FunctionDef):
             makers = [self.node]
         if not makers:
-            return {f.target.id: ast.unparse(f.annotation) for f in fields if isinstance(f.target, ast.Name)}
+            return dict(_field(statement) for statement in self.node.body if _is_field(statement))
         given = makers[0].args
         named = [*given.posonlyargs, *given.args, *given.kwonlyargs]
         return {a.arg: ast.unparse(a.annotation) if a.annotation else "" for a in named if a.arg != "self"}
@@ -63,6 +60,18 @@ class Definition:
                     names, _, text = entry.strip().partition(":")
                     found |= {name.strip(): " ".join(text.split()) for name in names.split(",")}
         return found
+
+
+def _is_field(statement: ast.stmt) -> bool:
+    """Whether a dataclass takes it as an argument."""
+    if not isinstance(statement, ast.AnnAssign) or "ClassVar" in ast.unparse(statement.annotation):
+        return False
+    return statement.value is None or "init=False" not in ast.unparse(statement.value)
+
+
+def _field(statement: ast.stmt) -> tuple[str, str]:
+    assert isinstance(statement, ast.AnnAssign)
+    return ast.unparse(statement.target), ast.unparse(statement.annotation)
 
 
 def definition(target: str) -> Definition | None:
