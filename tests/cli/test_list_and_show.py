@@ -72,7 +72,9 @@ def test_shown_options_are_typed_and_explained(capsys: pytest.CaptureFixture[str
         assert text in out, text
     assert said(capsys, "show", "loss=icnn") == said(capsys, "show", "loss/icnn")
     # What the YAML does not explain, the docstring does.
-    assert "backbone.pretrained=false bool; load timm's" in " ".join(said(capsys, "show", "backbone/timm").split())
+    assert "backbone.pretrained=false bool; load timm's" in " ".join(
+        said(capsys, "show", "backbone/timm").split()
+    )
     assert "recipe=retrieval" in said(capsys, "show", "experiment/metrix/cub")
     assert "method: bayes" in said(capsys, "show", "sweep/prd")
 
@@ -99,7 +101,9 @@ def test_what_is_read_from_the_source_is_what_python_finds(target: str) -> None:
         ast.parse(found.arguments[name] or "None")
 
 
-@pytest.mark.parametrize("name", ["nothing.here", "fewshot.losses.Nothing", "fewshot.nowhere.ICNN", "", "torch"])
+@pytest.mark.parametrize(
+    "name", ["nothing.here", "fewshot.losses.Nothing", "fewshot.nowhere.ICNN", "", "torch"]
+)
 def test_no_definition(name: str) -> None:
     assert definition(name) is None
 
@@ -131,7 +135,9 @@ def test_nothing_heavy_is_imported(words: str) -> None:
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"
     )
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stderr) == (0, "")
     # 0.1 s on a quiet core.
     assert time.monotonic() - began < 3

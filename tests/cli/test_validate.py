@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-from measured_runs import a_run
 
 from fewshot.cli.commands.validate import _command
 from fewshot.cli.verbs import main
@@ -65,7 +64,7 @@ def test_retrieval_and_streams(capsys: pytest.CaptureFixture[str], working: Path
     told = said(capsys, "recipe=retrieval", "loss=proxy_anchor", "mixup=feature", "memory=none", *small)
     assert "Recall@1" in told["classes"] and told["loss"].startswith("proxy_anchor, mixup=feature")
     told = said(capsys, "recipe=continual", "tasks=3", "steps=5", "scenario.validation_share=0.25", *small)
-    assert told["classes"] == "957 in 3 tasks" and told["measured"] == "on validation images"
+    assert told["classes"] == "957 in 3 tasks; measured on validation images"
     assert told["steps"] == "15 in all, 5 a task"
     assert list(working.iterdir()) == []
 
@@ -82,11 +81,9 @@ def test_what_is_not_packed_is_checked_as_far_as_it_goes(
     ("words", "says"),
     [
         ("losss=icnn", "unknown key 'losss'; did you mean 'loss'?"),
-        ("loss.temperature=warm", "loss.temperature"),
-        ("tasks=3", "recipe=few_shot has no stream of tasks"),
+        ("tasks=3", "tasks=3: recipe=few_shot has no stream of tasks"),
         ("data=cub", "data=cub: not here; put into"),
         ("sampler.ways=600", "only 552 classes"),
-        ("sampler.shots=9", "images"),
         ("queries=9", "images"),
         ("recipe=retrieval loss=icnn", "draws no episodes: use sampler=episodes"),
         ("loss=icnn mixup=feature", "can"),
@@ -94,9 +91,8 @@ def test_what_is_not_packed_is_checked_as_far_as_it_goes(
         ("optimizer.lr=-1", "Invalid learning rate"),
         ("steps=0", "steps=0 must be at least 1"),
         ("scheduler=step scheduler.step_size=0", "scheduler.step_size=0"),
-        ("backbone=resnet12 data.size=4", "data"),
         ("device=cuda:99", "CUDA devices"),
-        ("output_dir=/proc/none", "no folder can be made in /proc"),
+        ("output_dir=/dev/null/none", "no folder can be made in /dev/null"),
         ("init=runs/none", "there is no run or checkpoint runs/none"),
         ("resume=runs/none", "runs/none is no run"),
         ("backbone=torchvision backbone.weights=none.pt", "backbone.weights=none.pt: there is no such file"),
@@ -111,16 +107,19 @@ def test_what_would_keep_it_from_running_is_one_line(
     words: str, says: str, capsys: pytest.CaptureFixture[str], working: Path
 ) -> None:
     given = words.split()
-    small = [w for w in SMALL[:2] if w.partition("=")[0] not in words and "data=cub" not in given]
-    line = mistake(capsys, *given, *([] if "eval" in given or "resume" in words else small))
+    of_images = [] if "data=cub" in given else SMALL[:2]
+    small = [*of_images, *([] if "recipe" in words else SMALL[3:])]
+    typed = {word.partition("=")[0] for word in given}
+    further = [word for word in small if word.partition("=")[0] not in typed]
+    line = mistake(capsys, *given, *([] if "eval" in given or "resume" in words else further))
     assert line.startswith("error: ") and says in line
     assert list(working.iterdir()) == []
 
 
 def test_every_run_of_a_multirun(capsys: pytest.CaptureFixture[str], working: Path) -> None:
-    assert main(["validate", "-m", "loss=icnn,prototypical", "seed=0,1", "hydra/launcher=basic", *SMALL]) == 0
+    assert main(["validate", "-m", "loss=icnn,prototypical", "hydra/launcher=basic", *SMALL]) == 0
     out = capsys.readouterr().out
-    assert out.count("would       train") == 4 and out.count("loss        icnn") == 2
+    assert out.count("would       train") == 2 and out.count("loss        icnn") == 1
     assert list(working.iterdir()) == []
 
 
@@ -133,11 +132,10 @@ def test_a_run_that_was_trained_and_its_evaluation(capsys: pytest.CaptureFixture
     assert told["run"] == f"runs/{run.name}"
     assert told["task"].startswith("10,000 episodes, 5-way 1-shot, 2 queries, of 243 test classes of glyphs")
     assert "classes" in mistake(capsys, "eval.py", "ways=300", "shots=1", "queries=2")
-    assert "retrieval among 972 images" in said(
-        capsys, "eval", f"run={run}", "evaluation=retrieval"
-    )["task"]
+    assert "retrieval among 972 images" in said(capsys, "eval", f"run={run}", "evaluation=retrieval")["task"]
     assert "that run is finished" in mistake(capsys, f"resume={run}")
-    assert "no best.pt" in mistake(capsys, "eval", f"run={a_run(working / 'other')}")
+    (working / "other").mkdir()
+    assert "no best.pt" in mistake(capsys, "eval", "run=other")
     assert [path for path in sorted(working.rglob("*")) if "other" not in path.parts] == before
 
 

@@ -86,9 +86,7 @@ def test_seeds_are_paired_where_both_have_them_and_refused_where_none_is_common(
     for run in (*ours, *theirs):
         few_shot_result(run)
     _, second = rows(*ours, *theirs)["5-shot"]
-    differences = [
-        float((accuracies_of(theirs[i]) - accuracies_of(ours[i + 1])).mean()) for i in range(2)
-    ]
+    differences = [float((accuracies_of(theirs[i]) - accuracies_of(ours[i + 1])).mean()) for i in range(2)]
     assert second.paired == 2 and second.difference is not None
     assert (second.difference.mean, second.difference.half_width) == pytest.approx(student(differences))
     assert "seeds 3 and loss=icnn with 0, 1, 2" in refused(*ours, theirs[2])
@@ -153,7 +151,9 @@ def test_of_several_common_evaluations_one_is_chosen(tmp_path: Path) -> None:
     said = refused(a, b)
     assert "have 2 evaluations in common; choose with on=" in said and "glyphs_3w1s, glyphs_3w5s" in said
     assert list(rows(a, b, on="w1s")) == ["1-shot"]
-    assert "on=7s is part of no evaluation's name; there are glyphs_3w1s, glyphs_3w5s" in refused(a, b, on="7s")
+    assert "on=7s is part of no evaluation's name; there are glyphs_3w1s, glyphs_3w5s" in refused(
+        a, b, on="7s"
+    )
 
 
 def test_a_result_that_a_run_lacks_is_made_by_the_command_that_is_told(tmp_path: Path) -> None:

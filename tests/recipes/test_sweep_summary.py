@@ -41,14 +41,18 @@ def test_rows_are_runs_and_columns_what_they_differ_in(tmp_path: Path) -> None:
     cells = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
     assert [row["run"] for row in cells] == ["deep/b", "c", "a", "d"]
     assert [row[VALIDATION] for row in cells] == [75.0, 50.0, 25.0, None]
-    assert [(row["loss"], row["loss.k"], row["seed"]) for row in cells[:2]] == [("icnn", "8", "0"), ("nca", None, "1")]
+    assert [(row["loss"], row["loss.k"], row["seed"]) for row in cells[:2]] == [
+        ("icnn", "8", "0"),
+        ("nca", None, "1"),
+    ]
     shown = str(cells[0]["5-shot, %"]).split(" +- ")[0]
     assert float(shown) == pytest.approx(100 * accuracies_of(runs["b"]).mean(), abs=0.006)
     assert cells[3]["5-shot, %"] is None and cells[3]["status"] == "finished"
 
 
 @pytest.mark.parametrize(
-    ("sort", "order"), [("5-shot", None), ("run", ["a", "c", "d", "deep/b"]), ("seed", ["a", "d", "deep/b", "c"])]
+    ("sort", "order"),
+    [("5-shot", None), ("run", ["a", "c", "d", "deep/b"]), ("seed", ["a", "d", "deep/b", "c"])],
 )
 def test_another_column_to_sort_by(tmp_path: Path, sort: str, order: list[str] | None) -> None:
     runs = swept(tmp_path)
@@ -106,7 +110,10 @@ def test_the_objective_is_of_validation_alone(tmp_path: Path) -> None:
     [
         ({"validation": {"every": 0}}, "set validation.every"),
         ({}, "set validation.every"),
-        ({"continual": {"_target_": "x"}, "scenario": {"validation_share": 0.0}}, "may not choose by test images"),
+        (
+            {"continual": {"_target_": "x"}, "scenario": {"validation_share": 0.0}},
+            "may not choose by test images",
+        ),
         ({"validation": {"every": 10}}, None),
         ({"continual": {"_target_": "x"}, "scenario": {"validation_share": 0.1}}, None),
         ({"continual": {}, "validation": {"every": 10}}, None),
