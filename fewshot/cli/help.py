@@ -23,13 +23,13 @@ def help_text(program: Program, conf: ConfFolder, arguments: Arguments) -> str:
     command = _command(program)
     parts = [
         f"{command} KEY=VALUE ...\n\n{program.summary}",
-        "Examples\n" + _columns((f"{command} {words}".rstrip(), about) for words, about in program.examples),
+        "Examples\n" + columns((f"{command} {words}".rstrip(), about) for words, about in program.examples),
         "Parts: GROUP=CHOICE, the choice in use in [brackets]; its options are GROUP.OPTION=VALUE\n"
-        + _columns((group, _choices(conf, seen, group)) for group in seen.choices),
-        "Keys, with the values they have if not given\n" + _columns(_keys(program, conf, seen)),
+        + columns((group, _choices(conf, seen, group)) for group in seen.choices),
+        "Keys, with the values they have if not given\n" + columns(_keys(program, conf, seen)),
         *(_options(conf, seen, group) for group in typed if group in seen.choices),
         "More\n"
-        + _columns(
+        + columns(
             [
                 (f"{command} GROUP=CHOICE --help", "the options of that choice as well"),
                 (f"{command} ... --cfg job", "print the whole config and run nothing"),
@@ -52,7 +52,7 @@ def _command(program: Program) -> str:
     return f"python {called}" if called.endswith(".py") else called
 
 
-def _columns(rows: Iterator[tuple[str, str]] | list[tuple[str, str]]) -> str:
+def columns(rows: Iterator[tuple[str, str]] | list[tuple[str, str]]) -> str:
     """Two columns; the right one wraps within the terminal's width."""
     rows = list(rows)
     left = min(max((len(first) for first, _ in rows), default=0), 58)
@@ -73,11 +73,11 @@ def _choices(conf: ConfFolder, seen: Preview, group: str) -> str:
 def _keys(program: Program, conf: ConfFolder, seen: Preview) -> Iterator[tuple[str, str]]:
     comments = conf.comments(program.name)
     own = {key: value for key, value in conf.load(program.name).items() if key != "defaults"}
-    for key, _ in _leaves(own):
+    for key, _ in leaves(own):
         value: Any = seen.values
         for part in key.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
-        yield f"{key}={_shown(value)}", comments.get(key, "")
+        yield f"{key}={shown(value)}", comments.get(key, "")
 
 
 def _options(conf: ConfFolder, seen: Preview, group: str) -> str:
@@ -85,22 +85,24 @@ def _options(conf: ConfFolder, seen: Preview, group: str) -> str:
     comments = conf.comments(choice)
     about = conf.about(choice)
     rows = [
-        (f"{group}.{key}={_shown(value)}", comments.get(key, ""))
-        for key, value in _leaves(conf.load(choice))
+        (f"{group}.{key}={shown(value)}", comments.get(key, ""))
+        for key, value in leaves(conf.load(choice))
         if key != "_target_" and not key.endswith("._target_") and not key.startswith("defaults")
     ]
-    return f"{group}={seen.choices[group]}{': ' if about else ''}{about}\n" + _columns(rows)
+    return f"{group}={seen.choices[group]}{': ' if about else ''}{about}\n" + columns(rows)
 
 
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of everything that is no mapping with keys."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as it is typed on the command line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return "[" + ",".join(map(_shown, value)) + "]" if isinstance(value, list) else str(value)
+    return "[" + ",".join(map(shown, value)) + "]" if isinstance(value, list) else str(value)

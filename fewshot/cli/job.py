@@ -24,6 +24,7 @@ from fewshot.config import check_targets
 from fewshot.errors import InputError
 from fewshot.processes import launched
 from fewshot.recipes.run_record import resumable
+from fewshot.recipes.sweep_objective import objective, refuse_unmeasured
 from fewshot.targets import resolve_target, trusting
 from fewshot.training.stopping import Stopped
 
@@ -59,10 +60,12 @@ class Job:
                 recipe = self.program.instead or resolve_target(self._recipe_of(config), "recipe")
                 self.started = True
                 with _silent_unless_first():
+                    if searching := _searching():
+                        refuse_unmeasured(config)
                     made = recipe(config)
                 if config.get("report") and launched().rank == 0:
                     report_at_the_end(made)
-                return made
+                return objective(made) if searching else made
         except Stopped as stop:
             with _silent_unless_first():
                 print(f"stopped: {stop}", file=sys.stderr)
@@ -84,6 +87,24 @@ class Job:
         # A program of one recipe reads its own folder.
         chosen = config if resumed is None or "recipe" not in config else resumable(Path(resumed))
         return str(OmegaConf.select(chosen, "recipe._target_", default=self.program.recipe))
+
+
+def _searching() -> bool:
+    """Whether a sweeper looks for the best options and so needs a figure of each run.
+
+    Raises:
+        InputError: it looks for the worst.
+    """
+    hydra = HydraConfig.get()
+    if hydra.mode != RunMode.MULTIRUN or hydra.sweeper._target_.endswith(".BasicSweeper"):
+        return False
+    direction = str(hydra.sweeper.get("direction", "maximize")).rpartition(".")[2]
+    if direction != "maximize":
+        raise InputError(
+            f"hydra.sweeper.direction={direction}: figures are better when higher; use "
+            "hydra/sweeper=search, or hydra.sweeper.direction=maximize"
+        )
+    return True
 
 
 @contextlib.contextmanager

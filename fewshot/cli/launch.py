@@ -20,6 +20,9 @@ from fewshot.cli.program import Program
 from fewshot.errors import InputError
 from fewshot.processes import launched
 
+_EXTRAS = {"submitit_": "slurm", "sweeper/optuna": "optuna"}
+"""Part of Hydra's message about a plugin that is not installed -> the extra that brings it."""
+
 
 def main(program: Program, words: Sequence[str] | None = None) -> int:
     """Run a program with the given words, or those of the command line; returns its exit status."""
@@ -71,8 +74,8 @@ def _run(program: Program, arguments: Arguments) -> int:
             raise
         # What follows is where Hydra searched, over many lines.
         text = str(error).split("Config search path")[0]
-        advice = " pip install 'fewshot[slurm]' brings it" if "submitit_" in text else ""
-        raise InputError(text + advice) from error
+        extra = next((extra for part, extra in _EXTRAS.items() if part in text), None)
+        raise InputError(f"{text} pip install 'fewshot[{extra}]' brings it" if extra else text) from error
     finally:
         sys.argv = typed
     if job.failure is not None:

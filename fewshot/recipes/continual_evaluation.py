@@ -59,7 +59,7 @@ class ContinualEvaluation:
         machine.processes.require_one("evaluation=continual")
         run = Path(config.run) if config.run is not None else newest_run(Path(config.output_dir), "continual")
         began = time.monotonic()
-        learnt = _finished(run)
+        learnt = finished_matrices(run)
         content = checkpoint.load(run / "method.pt", machine.device)
         saved, (untrained,) = read_summary_and_arrays(run / AT_THE_END, ARRAYS, ("untrained",))
         of_run = load_config(run)
@@ -99,7 +99,7 @@ class ContinualEvaluation:
         return path
 
 
-def _finished(run: Path) -> dict[str, AccuracyMatrix]:
+def finished_matrices(run: Path) -> dict[str, AccuracyMatrix]:
     """The accuracies of a stream; InputError if its last task was not learned yet."""
     matrices = read_matrices(run)
     for matrix in matrices.values():
