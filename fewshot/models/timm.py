@@ -106,9 +106,10 @@ class TimmBackbone(Backbone):
                 channel_values(config.mean, in_channels),
                 channel_values(config.std, in_channels),
             )
-            fit = "squash" if config.crop_mode == "squash" else "cover"
-            bicubic = config.interpolation == "bicubic"
-            self.preprocessing = Preprocessing(side, math.floor(side / config.crop_pct), fit, bicubic)
+            fits = {"center": "cover", "squash": "squash"}  # a few models pad with a border instead
+            if config.crop_mode in fits:
+                resize_to, bicubic = math.floor(side / config.crop_pct), config.interpolation == "bicubic"
+                self.preprocessing = Preprocessing(side, resize_to, fits[config.crop_mode], bicubic)
 
 
 def _published(name: str) -> Any:

@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from omegaconf import DictConfig
 
 from fewshot.config import instantiate
 from fewshot.data.image_folders import printable
@@ -24,16 +22,16 @@ from fewshot.evaluation.embedding_cache import weights_sha256
 from fewshot.evaluation.labeller import Labeller
 from fewshot.progress import Progress
 from fewshot.recipes.encoder import Encoder
-from fewshot.recipes.prediction_files import Prediction, write_files
+from fewshot.recipes.prediction import Prediction
+from fewshot.recipes.prediction_config import anywhere, called, check, config_of, query_names
+from fewshot.recipes.prediction_files import write_files
 from fewshot.recipes.prediction_page import write_page
 from fewshot.recipes.prediction_rows import Rows, read_state, write_state
-from fewshot.recipes.run_record import CONFIG, save_config
+from fewshot.recipes.run_record import save_config
 from fewshot.recipes.support import Support, read_support
 from fewshot.training.device import set_up
 from fewshot.training.run_directory import new_run_dir
 from fewshot.training.stopping import Stopped, stop_request
-
-_BESIDE_RESUME = ("resume", "device", "threads")
 
 
 def predict(config: DictConfig) -> Path:
@@ -49,8 +47,8 @@ def predict(config: DictConfig) -> Path:
     began = time.monotonic()
     resumed = None if config.resume is None else Path(config.resume)
     if resumed is not None:
-        config = _config_of(resumed, config)
-    _check(config)
+        config = config_of(resumed, config)
+    check(config)
     machine = set_up(config.device, config.precision, config.threads)
     found = find_support(config.support)
     query = find_query(config.query)
@@ -74,11 +72,11 @@ def predict(config: DictConfig) -> Path:
         threshold=config.threshold,
     )
 
-    names = _names(config, query)
+    names = query_names(config, query)
     fingerprint = _fingerprint(encoder, support, names)
-    folder = resumed or new_run_dir(config.output_dir, f"predict-{config.name or _called(config)}")
+    folder = resumed or new_run_dir(config.output_dir, f"predict-{config.name or called(config)}")
     if resumed is None:
-        save_config(folder, _anywhere(config))
+        save_config(folder, anywhere(config))
     elif read_state(folder)["fingerprint"] != fingerprint:
         raise InputError(
             f"resume={folder}: the model, the support or the query has changed since it began; "
@@ -182,71 +180,6 @@ def _label(
 
 def _short(value: float) -> float:
     return float(f"{value:.6g}")
-
-
-def _check(config: DictConfig) -> None:
-    for key in ("support", "query"):
-        if not config[key]:
-            raise InputError(f"{key}: needs a value; write {key}=DIR (--help shows examples)")
-    if config.unreadable not in ("skip", "error"):
-        raise InputError(f"unreadable={config.unreadable} must be skip or error")
-    for key, least in (("top", 1), ("nearest", 1), ("batch", 1), ("thumbnails", 0)):
-        if config[key] < least:
-            raise InputError(f"{key}={config[key]} must be at least {least}")
-    for key in ("temperature", "threshold"):
-        if config[key] is not None and not config[key] > 0:
-            raise InputError(f"{key}={config[key]} must be above 0")
-    if not 0 <= config.false_alarms < 1:
-        raise InputError(f"false_alarms={config.false_alarms} must be from 0 to below 1")
-
-
-def _config_of(folder: Path, typed: DictConfig) -> DictConfig:
-    """The config of a prediction that goes on, with what may be typed beside `resume`.
-
-    Raises:
-        InputError: the folder holds no prediction, or one that is finished.
-    """
-    if read_state(folder)["status"] == "finished":
-        raise InputError(f"resume={folder}: that prediction is finished; open {folder / 'index.html'}")
-    try:
-        config = OmegaConf.load(folder / CONFIG)
-    except (OSError, YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise InputError(f"{folder / CONFIG} cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(config, DictConfig) or "support" not in config:
-        raise InputError(f"{folder / CONFIG} is not the config of a prediction")
-    for key in _BESIDE_RESUME:
-        config[key] = typed[key]
-    return config
-
-
-def _anywhere(config: DictConfig) -> DictConfig:
-    """The config with whole paths, so that a prediction can go on from any working directory."""
-    config = config.copy()
-
-    def whole(path: str) -> str:
-        return str(Path(path).expanduser().absolute())
-
-    with open_dict(config):
-        config.support = whole(config.support)
-        several = not isinstance(config.query, str)
-        config.query = [whole(word) for word in config.query] if several else whole(config.query)
-        for key in ("run", "output_dir"):
-            config[key] = None if config[key] is None else whole(config[key])
-        if config.backbone is not None and config.backbone.get("weights") is not None:
-            config.backbone.weights = whole(config.backbone.weights)
-    return config
-
-
-def _names(config: DictConfig, query: Found) -> list[str]:
-    """How each image is called: below the folder if that is all that was given, else by its whole path."""
-    root = Path(config.query).expanduser() if isinstance(config.query, str) else Path()
-    if isinstance(config.query, str) and root.is_dir():
-        return [printable(path.relative_to(root).as_posix()) for path in query.paths]
-    return [printable(str(path.absolute())) for path in query.paths]
-
-
-def _called(config: DictConfig) -> str:
-    return Path(config.query).expanduser().absolute().stem if isinstance(config.query, str) else "list"
 
 
 def _fingerprint(encoder: Encoder, support: Support, names: list[str]) -> str:

@@ -20,7 +20,7 @@ from fewshot.data.image_folders import printable
 from fewshot.data.labelling import Found
 from fewshot.errors import InputError
 from fewshot.progress import Progress
-from fewshot.recipes.prediction_files import Prediction
+from fewshot.recipes.prediction import Prediction
 from fewshot.recipes.prediction_rows import Rows
 from fewshot.recipes.prediction_style import SCRIPT, STYLE
 from fewshot.recipes.support import Support
