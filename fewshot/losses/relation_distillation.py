@@ -96,7 +96,7 @@ class RelationDistillation(nn.Module):
         reduction: RelationReduction = "sum",
     ) -> None:
         super().__init__()
-        self.temperature = above_zero("relation", temperature=temperature)
+        self.temperature = above_zero("continual.relation", temperature=temperature)
         self.axis: RelationAxis = axis
         self.direction: KLDirection = direction
         self.similarity: RelationSimilarity = similarity
