@@ -120,7 +120,7 @@ def _grouped(chosen: Sequence[tuple[Path, SavedValues]]) -> list[Method]:
         config = load_config(run) if known else None
         own: dict[str, Leaf] = {"run": str(run)} if config is None else settings_of(config)
         if len(ways) > 1:
-            own |= {"evaluated by": result.how}
+            own |= {"evaluation": result.how}
         seed = 0 if config is None else int(config.get("seed", 0))
         # The same settings and seed once more are a method of their own: the code may have changed.
         same = [i for i, other in enumerate(settings) if other == own and seed not in members[i]]
