@@ -19,6 +19,10 @@ from fewshot.recipes.saved_result import SavedValues, read_values, values_of_run
 from fewshot.tracking.flatten import Leaf
 
 
+_OF_SWEEP = ("multirun.yaml", "optimization_results.yaml")
+"""What Hydra leaves in a folder beside the runs of a sweep, which `runs/SWEEP/*` names as well."""
+
+
 @dataclass(frozen=True, eq=False)
 class Method:
     """Runs that differ in the training seed alone.
@@ -68,6 +72,7 @@ def methods_of(paths: Sequence[Path], on: str | None, load: Load) -> list[Method
     Raises:
         InputError: no common ground, or several.
     """
+    paths = [path for path in paths if not any((path / name).is_file() for name in _OF_SWEEP)]
     if len(paths) < 2:
         raise InputError("compare: needs two runs or more: python -m fewshot compare RUN_A RUN_B")
     if repeated := [path for i, path in enumerate(paths) if path.resolve() in _resolved(paths[:i])]:

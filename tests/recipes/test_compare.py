@@ -241,6 +241,14 @@ def test_few_shot_and_retrieval_are_not_compared(tmp_path: Path) -> None:
     assert "is an evaluation of few_shot" in refused(first, second)
 
 
+def test_the_folder_that_hydra_leaves_beside_the_runs_of_a_sweep_is_no_run(tmp_path: Path) -> None:
+    for name, loss in (("a", "icnn"), ("b", "nca")):
+        few_shot_result(a_run(tmp_path / name, loss))
+    (tmp_path / "multirun").mkdir()
+    (tmp_path / "multirun" / "multirun.yaml").touch()
+    assert len(rows(*sorted(tmp_path.iterdir()))["5-shot"]) == 2
+
+
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
     a, b = a_run(tmp_path / "a"), a_run(tmp_path / "b", seed=1)
     for run in (a, b):
