@@ -18,7 +18,6 @@ from fewshot.recipes.same_ground import Load, Named, on_same_ground
 from fewshot.recipes.saved_result import SavedValues, read_values, values_of_run
 from fewshot.tracking.flatten import Leaf
 
-
 _OF_SWEEP = ("multirun.yaml", "optimization_results.yaml")
 """What Hydra leaves in a folder beside the runs of a sweep, which `runs/SWEEP/*` names as well."""
 
