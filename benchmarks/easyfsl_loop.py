@@ -40,6 +40,7 @@ class EasyFSLLoop:
         specs: where to write the list of them that its data set reads.
         task: ways, shots, queries.
         workers: of the DataLoader.
+        seed: of the weights, the tasks and the transforms.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class EasyFSLLoop:
         task: tuple[int, int, int],
         device: torch.device,
         workers: int,
+        seed: int,
     ) -> None:
-        random.seed(0)
-        torch.manual_seed(0)
+        random.seed(seed)
+        torch.manual_seed(seed)
         Sampler.__init__ = lambda self, data_source=None: None  # type: ignore[method-assign,misc,assignment]
         specs.write_text(
             json.dumps({"class_names": [c.name for c in classes], "class_roots": list(map(str, classes))})

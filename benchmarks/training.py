@@ -106,7 +106,7 @@ class Peer:
         workers = (os.cpu_count() or 1) if device.type == "cuda" else 0
         classes = [images / name for name in self.run.data.base.names]
         specs = Path(os.environ["FEWSHOT_DATA"]) / "classes.json"
-        self.loop = EasyFSLLoop(classes, specs, size, TASK, device, workers)
+        self.loop = EasyFSLLoop(classes, specs, size, TASK, device, workers, self.run.config.seed)
 
     def times(self, steps: int) -> list[float]:
         return self.loop.times(steps, self.run.read)
@@ -169,6 +169,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8, help="of a round, after 2 that are left out")
     parser.add_argument("--accuracy", type=int, metavar="N", help="train for N steps and evaluate, as well")
+    parser.add_argument("--seeds", type=int, default=3, help="of --accuracy")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--quick", action="store_true", help="a few small steps: does it run?")
     arguments = parser.parse_args()
@@ -219,12 +220,23 @@ def compare(arguments: argparse.Namespace, images: Path) -> None:
     if arguments.accuracy:
         print(f"\naccuracy on validation classes after {arguments.accuracy} steps, {ways}-way {shots}-shot")
         for name in names:
-            contestant = Remote(Make(name, words, images, arguments.size))
-            contestant.wait()
-            contestant.ask("times", arguments.accuracy)
-            found = contestant.ask("accuracy")
-            contestant.end()
-            print(f"{name:16}{100 * found['accuracy']:8.2f} +- {100 * found['interval']:.2f}", flush=True)
+            found = [
+                accuracy(Make(name, [*words, f"seed={seed}"], images, arguments.size), arguments.accuracy)
+                for seed in range(arguments.seeds)
+            ]
+            each = ", ".join(f"{100 * one['accuracy']:.2f} +- {100 * one['interval']:.2f}" for one in found)
+            mean = statistics.mean(one["accuracy"] for one in found)
+            print(f"{name:16}{100 * mean:8.2f}   of seeds {each}", flush=True)
+
+
+def accuracy(make: Make, steps: int) -> dict[str, float]:
+    """Accuracy, and its interval over tasks, of a contestant after so many steps."""
+    contestant = Remote(make)
+    contestant.wait()
+    contestant.ask("times", steps)
+    found: dict[str, float] = contestant.ask("accuracy")
+    contestant.end()
+    return found
 
 
 if __name__ == "__main__":

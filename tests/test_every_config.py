@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from fewshot.cli.job import settle
-from fewshot.cli.schema import EvalSchema, TrainSchema
+from fewshot.cli.schema import EvalSchema, PredictSchema, TrainSchema
 from fewshot.config import check_targets, instantiate, plain
 from fewshot.continual.method import Method
 from fewshot.data.image_set import ImageSet
@@ -57,7 +57,7 @@ def hydra() -> Iterator[None]:
 def composed(program: str, *overrides: str) -> DictConfig:
     """The config as a recipe gets it: composed, resolved, its types and targets checked."""
     config = compose(program, overrides=list(overrides))
-    settle(config, {"train": TrainSchema, "eval": EvalSchema}[program])
+    settle(config, {"train": TrainSchema, "eval": EvalSchema, "predict": PredictSchema}[program])
     check_targets(config)
     return config
 
@@ -250,7 +250,7 @@ def test_optimizer_and_scheduler(optimizer: str, scheduler: str) -> None:
 
 
 @pytest.mark.parametrize("choice", choices("classifier"))
-@pytest.mark.parametrize("program", ["train", "eval"])
+@pytest.mark.parametrize("program", ["train", "eval", "predict"])
 def test_classifier(program: str, choice: str) -> None:
     classifier = instantiate(composed(program, f"classifier={choice}").classifier)
     if isinstance(classifier, CL2N):

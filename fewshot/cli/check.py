@@ -20,8 +20,8 @@ from fewshot.cli.preview import EVERYTHING, Preview, preview
 from fewshot.errors import InputError
 from fewshot.suggestion import did_you_mean
 
-# What a resumed run may be given anew: where it computes, not what.
-BESIDE_RESUME = ("device", "threads")
+# What a resumed run may be given anew: where it computes and what it tells, not what it learns.
+BESIDE_RESUME = ("device", "threads", "report")
 # Their files set keys anywhere in the config.
 _GLOBAL_GROUPS = ("experiment", "recipe")
 
@@ -69,7 +69,7 @@ def check(arguments: Arguments, conf: ConfFolder, name: str, schema: type) -> Pr
             )
         if override.key not in conf.groups:
             _check_type(override, schema)
-    _check_resume(arguments)
+    _check_resume(arguments, name)
     _check_length(arguments, seen)
     refuse_ignored(arguments, seen)
     return seen
@@ -85,13 +85,18 @@ def _check_length(arguments: Arguments, seen: Preview) -> None:
         )
 
 
-def _check_resume(arguments: Arguments) -> None:
+def _check_resume(arguments: Arguments, name: str) -> None:
     """A resumed run goes on with the settings it began with; nothing typed beside may be lost silently."""
     typed = [override for override in arguments.overrides if not override.key.startswith("hydra")]
     if not any(override.key == "resume" and override.text not in ("null", "") for override in typed):
         return
     for override in typed:
         if override.key not in ("resume", *BESIDE_RESUME):
+            if name == "predict":
+                raise InputError(
+                    f"resume: a prediction goes on with its own settings, so {override.word} can't be given "
+                    f"beside it (only {', '.join(BESIDE_RESUME)} can)"
+                )
             raise InputError(
                 f"resume: a run goes on with its own settings, so {override.word} can't be given beside it "
                 f"(only {', '.join(BESIDE_RESUME)} can); start a new run from its weights with init=RUN"

@@ -19,6 +19,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from fewshot.annotations import convert
 from fewshot.cli.program import Program
+from fewshot.cli.run_report import report_at_the_end
 from fewshot.config import check_targets
 from fewshot.errors import InputError
 from fewshot.processes import launched
@@ -59,10 +60,12 @@ class Job:
                 recipe = self.program.instead or resolve_target(self._recipe_of(config), "recipe")
                 self.started = True
                 with _silent_unless_first():
-                    if not _searching():
-                        return recipe(config)
-                    refuse_unmeasured(config)
-                    return objective(recipe(config))
+                    if searching := _searching():
+                        refuse_unmeasured(config)
+                    made = recipe(config)
+                if config.get("report") and launched().rank == 0:
+                    report_at_the_end(made)
+                return objective(made) if searching else made
         except Stopped as stop:
             with _silent_unless_first():
                 print(f"stopped: {stop}", file=sys.stderr)
@@ -81,7 +84,8 @@ class Job:
     def _recipe_of(self, config: DictConfig) -> str:
         """The recipe that the config names; of a run that goes on, the one it began with."""
         resumed = OmegaConf.select(config, "resume")
-        chosen = config if resumed is None else resumable(Path(resumed))
+        # A program of one recipe reads its own folder.
+        chosen = config if resumed is None or "recipe" not in config else resumable(Path(resumed))
         return str(OmegaConf.select(chosen, "recipe._target_", default=self.program.recipe))
 
 

@@ -1,4 +1,4 @@
-"""The types of the keys that `conf/train.yaml` and `conf/eval.yaml` define outside groups.
+"""The types of the keys that `conf/train.yaml`, `eval.yaml` and `predict.yaml` define outside groups.
 
 The defaults are in the YAML alone; a test holds that both name the same keys. The types are
 checked twice: on the arguments before anything heavy is imported, and on the composed config.
@@ -67,6 +67,7 @@ class TrainSchema:
     resume: str | None
     name: str | None
     output_dir: str
+    report: bool
     tasks: int
     first_task: int | None
     class_order: str
@@ -92,4 +93,30 @@ class EvalSchema:
     allocator: bool
     batch: int
     cache: bool
+    output_dir: str
+    report: bool
+
+
+@dataclass(frozen=True)
+class PredictSchema:
+    """Keys of `conf/predict.yaml`."""
+
+    support: str | None
+    query: str | list[str] | None
+    run: str | None
+    size: int | None
+    invert: bool | None
+    top: int
+    nearest: int
+    temperature: float | None
+    threshold: float | None
+    false_alarms: float
+    unreadable: str
+    thumbnails: int
+    device: str
+    precision: str
+    threads: int | None
+    batch: int
+    resume: str | None
+    name: str | None
     output_dir: str

@@ -48,8 +48,8 @@ def _main(words: list[str]) -> int:
     if verb not in verbs():
         known = f"the verbs are {', '.join(verbs())}"
         raise InputError(f"there is no verb '{verb}'; {known}{did_you_mean(verb, verbs())}")
-    # train and eval have a longer help of their own, made from conf/.
-    if rest and rest[0] in ("--help", "-h") and verb not in ("train", "eval"):
+    # These have a longer help of their own, made from conf/.
+    if rest and rest[0] in ("--help", "-h") and verb not in ("train", "eval", "predict"):
         print(about(verb))
         return 0
     return int(importlib.import_module(f"fewshot.cli.commands.{verb}").run(rest))

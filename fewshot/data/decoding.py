@@ -59,27 +59,31 @@ def decode(data: bytes, name: str, channels: int = 3) -> NDArray[np.uint8]:
     return pixels[:, :, None] if channels == 1 else pixels
 
 
-def fit_square(pixels: NDArray[np.uint8], size: int, resize: int | None, fit: str) -> NDArray[np.uint8]:
+def fit_square(
+    pixels: NDArray[np.uint8], size: int, resize: int | None, fit: str, *, bicubic: bool = False
+) -> NDArray[np.uint8]:
     """Bring an image to size x size, enlarging it where it is smaller.
 
-    Pillow's bilinear filter is used, which averages over the whole footprint of a pixel when it
-    shrinks (antialiasing). "cover" equals torchvision's Resize(resize) and CenterCrop(size) on a PIL image.
+    Pillow's filters average over the whole footprint of a pixel when they shrink (antialiasing).
+    "cover" equals torchvision's Resize(resize) and CenterCrop(size) on a PIL image.
 
     Args:
         pixels: uint8 [height, width, channels], 1 or 3 channels.
         size: side of the result in pixels; an image of that size is returned as it is.
         resize: short side before the centre crop ("cover" only); None: `size`.
         fit: "cover" or "squash".
+        bicubic: the filter, as foreign weights may want it; else bilinear, as everything is packed.
 
     Returns:
         uint8 [size, size, channels].
     """
+    resample = Image.Resampling.BICUBIC if bicubic else Image.Resampling.BILINEAR
     height, width, channels = pixels.shape
     if (height, width) == (size, size):
         return pixels
     image = Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
     if fit == "squash":
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
+        image = image.resize((size, size), resample)
     else:
         short = resize or size
         if width <= height:
@@ -87,7 +91,7 @@ def fit_square(pixels: NDArray[np.uint8], size: int, resize: int | None, fit: st
         else:
             new = (int(short * width / height), short)
         left, top = round((new[0] - size) / 2), round((new[1] - size) / 2)
-        image = image.resize(new, Image.Resampling.BILINEAR).crop((left, top, left + size, top + size))
+        image = image.resize(new, resample).crop((left, top, left + size, top + size))
     fitted = np.asarray(image)
     return fitted[:, :, None] if channels == 1 else fitted
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,8 @@ class Listing:
     """Image files of each class, both sorted. A class is the folder of its images: "birds/owl"."""
     skipped: Counter[str] = field(default_factory=Counter)
     """How many files were left out, by reason."""
+    left_out: list[Path] = field(default_factory=list)
+    """These files."""
 
     @property
     def images(self) -> int:
@@ -74,6 +77,34 @@ def list_images(root: Path) -> Listing:
         InputError: a folder cannot be read, or two folders have one printable name.
     """
     listing = Listing(root)
+    for folder, files in walk(root):
+        images = [file for file in files if is_image(file)]
+        listing.skipped["not images"] += len(files) - len(images)
+        listing.left_out += [file for file in files if folder == root or not is_image(file)]
+        if folder == root:
+            listing.skipped["images in no class folder"] += len(images)
+        elif images:
+            name = printable(folder.relative_to(root).as_posix())
+            if name in listing.classes:
+                raise InputError(f"{printable(str(root))}: two folders are called {name!r}; rename one")
+            listing.classes[name] = images
+    listing.classes = dict(sorted(listing.classes.items()))
+    return listing
+
+
+def is_image(file: Path) -> bool:
+    """Whether a file's name ends like an image's."""
+    return file.name.lower().endswith(SUFFIXES)
+
+
+def walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Each folder from `root` down with its files, sorted; what is hidden is passed over.
+
+    Links to folders are followed, each folder being visited once.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
     visited: set[tuple[int, int]] = set()
     waiting = [root]
     while waiting:
@@ -87,18 +118,7 @@ def list_images(root: Path) -> Listing:
         except OSError as error:
             raise InputError(f"{printable(str(folder))}: cannot be read ({error.strerror})") from error
         waiting += [entry for entry in reversed(entries) if entry.is_dir()]
-        files = [entry for entry in entries if entry.is_file()]
-        images = [entry for entry in files if entry.name.lower().endswith(SUFFIXES)]
-        listing.skipped["not images"] += len(files) - len(images)
-        if folder == root:
-            listing.skipped["images in no class folder"] += len(images)
-        elif images:
-            name = printable(folder.relative_to(root).as_posix())
-            if name in listing.classes:
-                raise InputError(f"{printable(str(root))}: two folders are called {name!r}; rename one")
-            listing.classes[name] = images
-    listing.classes = dict(sorted(listing.classes.items()))
-    return listing
+        yield folder, [entry for entry in entries if entry.is_file()]
 
 
 def printable(name: str) -> str:

@@ -106,6 +106,8 @@ class Source(ABC):
     images: ClassVar[str] = ""
     """Name of the set of images, if several sources divide the same images; else `name`."""
     downloads: ClassVar[tuple[Download, ...]] = ()
+    ink: ClassVar[bool] = False
+    """Whether it holds light ink on black, where people's own files are dark ink on white paper."""
 
     size: int
     channels: int = 3

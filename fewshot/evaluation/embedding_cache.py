@@ -78,6 +78,13 @@ class EmbeddingCache:
             self._save(key, made.features)
         return made
 
+    def load(self, key: str, indices: NDArray[np.int64], device: torch.device | str) -> Embeddings | None:
+        """The embeddings kept under `key`; None if there are none, or they are damaged."""
+        features = self._load(key, len(indices))
+        if features is None:
+            return None
+        return Embeddings(features.to(device), np.asarray(indices, dtype=np.int64))
+
     def _load(self, key: str, rows: int) -> Tensor | None:
         try:
             array = np.load(self.folder / f"{key}.npy", allow_pickle=False)

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from fewshot.errors import InputError
 from fewshot.models.pooling import POOLINGS
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How images were brought to a square before foreign weights saw them.
+
+    Attributes:
+        size: side of the square in pixels.
+        resize: short side before the centre crop, for "cover".
+        fit: "cover" or "squash", as in `fewshot.data.decoding.fit_square`.
+        bicubic: the filter; else bilinear.
+    """
+
+    size: int
+    resize: int
+    fit: str = "cover"
+    bicubic: bool = False
 
 
 class Backbone(nn.Module):
@@ -27,6 +45,7 @@ class Backbone(nn.Module):
         weights_origin: what the weights were trained on outside this project; "none" if from scratch.
         normalisation: mean and std (in units of [0, 1] images) that foreign weights were trained
             with; None where those of the data set apply.
+        preprocessing: of foreign weights; None where that of the data set applies.
     """
 
     stages: nn.Sequential
@@ -41,6 +60,7 @@ class Backbone(nn.Module):
         self.pool = pool
         self.weights_origin = "none"
         self.normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+        self.preprocessing: Preprocessing | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.stages(images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewshot.errors import InputError
-from fewshot.models.backbone import Backbone, output_shape
+from fewshot.models.backbone import Backbone, Preprocessing, output_shape
 from fewshot.models.pretrained import channel_values, data_of_tag, hub_file, local_file, require_url
 from fewshot.suggestion import did_you_mean
 
@@ -105,6 +106,10 @@ class TimmBackbone(Backbone):
                 channel_values(config.mean, in_channels),
                 channel_values(config.std, in_channels),
             )
+            fits = {"center": "cover", "squash": "squash"}  # a few models pad with a border instead
+            if config.crop_mode in fits:
+                resize_to, bicubic = math.floor(side / config.crop_pct), config.interpolation == "bicubic"
+                self.preprocessing = Preprocessing(side, resize_to, fits[config.crop_mode], bicubic)
 
 
 def _published(name: str) -> Any:

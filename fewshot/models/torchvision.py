@@ -9,7 +9,7 @@ import torchvision.models as zoo
 from torch import Tensor, nn
 
 from fewshot.errors import InputError
-from fewshot.models.backbone import Backbone
+from fewshot.models.backbone import Backbone, Preprocessing
 from fewshot.models.pretrained import channel_values, local_file, require_url
 from fewshot.models.weights import load_weights, read_state
 
@@ -87,6 +87,7 @@ class TorchvisionBackbone(Backbone):
                 channel_values(preprocessing.mean, in_channels),
                 channel_values(preprocessing.std, in_channels),
             )
+            self.preprocessing = Preprocessing(preprocessing.crop_size[0], preprocessing.resize_size[0])
 
 
 def _module(name: str) -> str:

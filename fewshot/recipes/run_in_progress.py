@@ -106,7 +106,8 @@ def running(started: Start, name: str, record: dict[str, Any]) -> Iterator[Runni
         status, exit_status = "stopped", 128 + stop.signal
         raise
     finally:
-        save_record(folder, {**record, "status": status, "ended": _now()})
+        ended = {"ended": _now(), "peak_memory": started.machine.peak_memory()}
+        save_record(folder, {**record, "status": status, **ended})
         tracker.close(exit_status)
 
 

@@ -68,8 +68,8 @@ def resumable(folder: Path) -> DictConfig:
     return load_config(folder)
 
 
-def newest_run(folder: Path, recipe: str) -> Path:
-    """The newest finished run of a recipe below `folder`.
+def newest_run(folder: Path, *recipes: str) -> Path:
+    """The newest finished run of one of the recipes below `folder`.
 
     Raises:
         InputError: there is none.
@@ -77,11 +77,12 @@ def newest_run(folder: Path, recipe: str) -> Path:
     found = []
     for path in folder.glob(f"**/{RECORD}") if folder.is_dir() else ():
         record = read_record(path.parent)
-        if record.get("recipe") == recipe and record.get("status") == "finished":
+        if record.get("recipe") in recipes and record.get("status") == "finished":
             found.append((str(record.get("ended", "")), path.parent))
     if not found:
         raise InputError(
-            f"there is no finished {recipe} run below {folder}: train one (python train.py recipe={recipe}), "
+            f"there is no finished {' or '.join(recipes)} run below {folder}: train one "
+            f"(python train.py recipe={recipes[0]}), "
             "or name one with run=FOLDER"
         )
     return max(found)[1]

@@ -58,6 +58,7 @@ def stream_parts(config: DictConfig, machine: Machine) -> StreamParts:
     image_set = open_image_set(source, machine.device)
     validation = config.scenario.validation_share > 0
     scenario = scenario_of(config, source, image_set)
+    _announce(scenario)
     network = new_network(config, source)
     # Every class of the image set may be among those learnt, whatever its split calls them.
     network.trained_on["split"] = f"continual, {len(scenario.class_names)} classes"
@@ -86,7 +87,7 @@ def stream_parts(config: DictConfig, machine: Machine) -> StreamParts:
 
 
 def scenario_of(config: DictConfig, source: Source, image_set: ImageSet) -> Scenario:
-    """The tasks of `tasks`, `first_task`, `class_order` and `scenario.*`; it says how they are divided.
+    """The tasks of `tasks`, `first_task`, `class_order` and `scenario.*`.
 
     Raises:
         InputError: they do not fit the images.
@@ -121,14 +122,6 @@ def scenario_of(config: DictConfig, source: Source, image_set: ImageSet) -> Scen
             shots=options.shots,
             seed=config.seed,
         )
-    counts = [len(task.classes) for task in scenario.tasks]
-    each = f"{counts[0]}" if len(set(counts)) == 1 else ", ".join(map(str, counts))
-    print(
-        f"stream of {len(counts)} tasks of {each} classes: "
-        f"{sum(len(task.train) for task in scenario.tasks):,} training images, "
-        f"{sum(len(task.evaluated) for task in scenario.tasks):,} evaluated",
-        file=sys.stderr,
-    )
     return scenario
 
 
@@ -172,3 +165,15 @@ def steps_for(config: DictConfig, samplers: list[PlainSampler]) -> list[int]:
     if unit == "steps":
         return lengths
     return [epochs * sampler.steps_per_epoch for epochs, sampler in zip(lengths, samplers, strict=True)]
+
+
+def _announce(scenario: Scenario) -> None:
+    """Say how the classes are divided."""
+    counts = [len(task.classes) for task in scenario.tasks]
+    each = f"{counts[0]}" if len(set(counts)) == 1 else ", ".join(map(str, counts))
+    print(
+        f"stream of {len(counts)} tasks of {each} classes: "
+        f"{sum(len(task.train) for task in scenario.tasks):,} training images, "
+        f"{sum(len(task.evaluated) for task in scenario.tasks):,} evaluated",
+        file=sys.stderr,
+    )

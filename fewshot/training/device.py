@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import resource
 import sys
 from dataclasses import dataclass
 from typing import Literal
@@ -74,6 +75,15 @@ class Machine:
             "torch": torch.__version__,
             "python": platform.python_version(),
         }
+
+    def peak_memory(self) -> dict[str, int]:
+        """The most bytes that the process has held resident so far, and its tensors on a CUDA device."""
+        # Linux counts in KiB, macOS in bytes.
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+        if self.device.type == "cuda":
+            peak["device"] = torch.cuda.max_memory_allocated(self.device)
+        return peak
 
 
 def set_up(device: str, precision: str, threads: int | None) -> Machine:

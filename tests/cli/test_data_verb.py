@@ -10,8 +10,8 @@ from fewshot.cli.conf_folder import ConfFolder
 from fewshot.cli.verbs import main
 
 MISTAKES = {
-    "": "data: needs an action; write data list, data prepare NAME or data verify NAME",
-    "lsit": "data lsit: there is no such action; write data list, data prepare NAME or data verify NAME; "
+    "": "data: needs an action; write data list, prepare, verify or export NAME",
+    "lsit": "data lsit: there is no such action; write data list, prepare, verify or export NAME; "
     "did you mean 'list'?",
     "list omniglot": "data list omniglot: takes nothing after it",
     "prepare": "data prepare: needs a data set: ",
@@ -51,3 +51,20 @@ def test_prepare_then_verify_the_built_in_data(empty_root: Path, capsys: pytest.
     assert main(["data", "verify", "glyphs"]) == 0
     assert "glyphs: ready" in capsys.readouterr().out
     assert (empty_root / "packed").is_dir()
+
+
+EXPORT_MISTAKES = {
+    "": "data export glyphs: needs a folder to write to; write to=DIR",
+    "to=out classes=0": "data export glyphs: classes=0 must be a whole number from 1 on",
+    "to=out queries=0": "data export glyphs: queries=0 must be",
+    "to=out clases=3": "data=glyphs has no option 'clases'; it has ",
+    "to=.": "to=. is there and not empty; name a new folder",
+}
+
+
+@pytest.mark.parametrize("words", EXPORT_MISTAKES)
+def test_export_mistakes(words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "something").touch()
+    assert main(["data", "export", "glyphs", *words.split()]) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"error: {EXPORT_MISTAKES[words]}") and errors.count("\n") == 1

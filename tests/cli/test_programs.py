@@ -17,6 +17,7 @@ from fewshot.annotations import convert
 from fewshot.cli.arguments import parse
 from fewshot.cli.check import annotation_at, check
 from fewshot.cli.commands.eval import PROGRAM as EVAL
+from fewshot.cli.commands.predict import PROGRAM as PREDICT
 from fewshot.cli.commands.train import PROGRAM as TRAIN
 from fewshot.cli.conf_folder import ConfFolder
 from fewshot.cli.preview import preview
@@ -42,7 +43,7 @@ def test_mistake_ends_with_status_2_and_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("script", ["train.py", "eval.py"])
+@pytest.mark.parametrize("script", ["train.py", "eval.py", "predict.py"])
 def test_help_imports_nothing_heavy(script: str, tmp_path: Path) -> None:
     code = (
         "import runpy, sys\n"
@@ -79,7 +80,7 @@ def test_reader_that_goes_away_is_no_error() -> None:
     assert done.stdout.splitlines()[1] in ("0", "141")
 
 
-@pytest.mark.parametrize("program", [TRAIN, EVAL], ids=lambda p: p.name)
+@pytest.mark.parametrize("program", [TRAIN, EVAL, PREDICT], ids=lambda p: p.name)
 def test_schema_and_yaml_name_the_same_keys(program: Program) -> None:
     values = {k: v for k, v in ConfFolder.found().load(program.name).items() if k != "defaults"}
     assert _shape(values) == _shape_of(program.schema)
@@ -97,7 +98,7 @@ def _shape_of(schema: type) -> dict[str, object]:
     return {f.name: _shape_of(hints[f.name]) if is_dataclass(hints[f.name]) else None for f in fields(schema)}
 
 
-@pytest.mark.parametrize("program", [TRAIN, EVAL], ids=lambda p: p.name)
+@pytest.mark.parametrize("program", [TRAIN, EVAL, PREDICT], ids=lambda p: p.name)
 def test_examples_of_help_are_accepted(program: Program) -> None:
     for words, _ in program.examples:
         check(parse(words.split()), ConfFolder.found(), program.name, program.schema)
@@ -105,7 +106,7 @@ def test_examples_of_help_are_accepted(program: Program) -> None:
 
 def test_each_default_choice_has_its_file() -> None:
     conf = ConfFolder.found()
-    for program in (TRAIN, EVAL):
+    for program in (TRAIN, EVAL, PREDICT):
         for group, choice in preview(conf, program.name, {}).choices.items():
             assert choice is None or choice in conf.choices(group), f"{program.name}: {group}={choice}"
 

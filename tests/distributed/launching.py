@@ -13,13 +13,13 @@ HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
 DATA = ["data.images_per_class=6", "threads=1", "precision=float32", "device=cpu"]
 TASK = ["shots=1", "queries=3"]
-SMALL = [*DATA, "backbone.width=8", "training.log_every=5"]
+SMALL = ["report=false", *DATA, "backbone.width=8", "training.log_every=5"]
 EPISODES = [*SMALL, *TASK, "sampler.episodes=3", "steps=120", "validation.every=60", "validation.episodes=40"]
 RETRIEVAL = [
     *SMALL, "recipe=retrieval", "loss=contrastive", "memory=cross_batch", "memory.size=40", "mixup=embedding",
     "sampler.classes=5", "sampler.images=3", "head.dim=16", "steps=10", "validation.every=5",
 ]  # fmt: skip
-TESTED = ["threads=1", "cache=false"]
+TESTED = ["report=false", "threads=1", "cache=false"]
 EVALUATIONS = {
     "few_shot": [*TESTED, *TASK, "shots=[1,2]", "episodes=300", "batch=100"],
     "retrieval": [*TESTED, "evaluation=retrieval", "evaluation.representation=false"],

@@ -218,3 +218,62 @@ def test_options_out_of_range_are_named() -> None:
     ):
         with pytest.raises(InputError, match=key):
             make()
+
+
+@pytest.mark.parametrize("classifier", ALL, ids=repr)
+def test_labelled_supports_of_equal_classes_are_what_fit_takes(classifier: Classifier) -> None:
+    support, query = episodes(3, 4, 5, 6, 7)
+    wanted = classifier.fit(support).predict(query)
+    order = torch.randperm(20, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(4).repeat_interleave(5)[order].expand(3, -1)
+    found = classifier.fit_labelled(support.flatten(1, 2)[:, order], labels, 4).predict(query)
+    # Scores are known up to a constant for each query.
+    found, wanted = (scores - scores.mean(-1, keepdim=True) for scores in (found, wanted))
+    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
+
+
+SIZES = (1, 4, 2)
+
+
+def unequal() -> tuple[Tensor, Tensor, Tensor]:
+    """One episode with classes of 1, 4 and 2 supports [1, 7, dim], their labels, and queries [1, 12, dim]."""
+    generator = torch.Generator().manual_seed(5)
+    labels = torch.arange(3).repeat_interleave(torch.tensor(SIZES))
+    means = torch.randn(3, 6, generator=generator)
+    support = means[labels] + torch.randn(7, 6, generator=generator)
+    return support[None], labels[None], torch.randn(1, 12, 6, generator=generator)
+
+
+def test_prototypes_of_unequal_classes_against_a_loop() -> None:
+    support, labels, query = unequal()
+    scores = NearestPrototype().fit_labelled(support, labels, 3).predict(query)[0].double()
+    for m in range(12):
+        wanted = []
+        for w in range(3):
+            rows = [support[0, i].double() for i in range(7) if labels[0, i] == w]
+            mean = sum(rows) / len(rows)
+            wanted.append(-float(((query[0, m].double() - mean) ** 2).sum()))
+        expected = torch.tensor(wanted, dtype=torch.float64)
+        found, expected = scores[m] - scores[m].mean(), expected - expected.mean()
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_unequal_classes_against_scikit_learn() -> None:
+    support, labels, query = unequal()
+    x, y, q = support[0].numpy(), labels[0].numpy(), query[0].numpy()
+    logistic = SklearnLogistic(C=1.0, tol=1e-8, max_iter=1000).fit(x, y)
+    found = LogisticRegression(tolerance=1e-6).fit_labelled(support, labels, 3).predict(query)[0]
+    np.testing.assert_allclose(found.softmax(-1).numpy(), logistic.predict_proba(q), atol=1e-3)
+    ridge = RidgeClassifier(alpha=1.0).fit(x, y)
+    scores = Ridge().fit_labelled(support, labels, 3).predict(query)[0]
+    np.testing.assert_allclose(scores.numpy(), ridge.decision_function(q), atol=1e-4)
+
+
+def test_neighbours_of_unequal_classes_against_a_loop() -> None:
+    support, labels, query = unequal()
+    predicted = NearestNeighbours(3).fit_labelled(support, labels, 3).predict(query)[0].argmax(-1)
+    for m in range(12):
+        order = sorted(range(7), key=lambda i: float((support[0, i] - query[0, m]).norm()))
+        voters = [int(labels[0, i]) for i in order[:3]]
+        best = max(range(3), key=lambda w: (voters.count(w), -voters.index(w) if w in voters else -9))
+        assert int(predicted[m]) == best

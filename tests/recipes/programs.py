@@ -1,4 +1,4 @@
-"""train.py and eval.py as tests start them, in this process, and what they look at afterwards."""
+"""train.py, eval.py and predict.py as tests start them, in this process, and what they look at afterwards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from fewshot.cli.commands import eval as eval_
-from fewshot.cli.commands import train
+from fewshot.cli.commands import predict, train
 
 
 class Done(NamedTuple):
@@ -21,14 +21,15 @@ class Done(NamedTuple):
 
 
 def program(name: str, *words: str, cwd: Path, check: bool = True) -> Done:
-    """Run train.py or eval.py in this process, as its script does, in folder `cwd`."""
+    """Run a program in this process, as its script does; train and eval make no report unless asked."""
     out, err = io.StringIO(), io.StringIO()
-    run = {"train.py": train.run, "eval.py": eval_.run}[name]
+    run = {"train.py": train.run, "eval.py": eval_.run, "predict.py": predict.run}[name]
     before = Path.cwd()
     os.chdir(cwd)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = run(words)
+            asked = name == "predict.py" or any(word.startswith("report=") for word in words)
+            status = run((*words, *([] if asked else ["report=false"])))
     finally:
         os.chdir(before)
     if check:

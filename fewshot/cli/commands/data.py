@@ -3,15 +3,19 @@
     python -m fewshot data list                           what is here, what is missing, where to put it
     python -m fewshot data prepare NAME [source=PATH]     pack a data set; download it if its owner allows
     python -m fewshot data verify NAME                    check every byte of a packed set
+    python -m fewshot data export NAME to=DIR             some test images as files, to try predict.py on
 
 NAME is a choice of `data=`. After it, KEY=VALUE sets an option of that data set (`size=64`,
 `split=lake`), `source=PATH` the folder of its original files, `again=true` packs once more.
+Of export, `classes=5 shots=5 queries=10` say how many test classes it writes, drawn by `seed=0`, with how
+many images each into DIR/support/CLASS and DIR/query/CLASS.
 The root of all data is $FEWSHOT_DATA, or `data` in the working directory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fewshot.cli.arguments import literal, parse
@@ -22,7 +26,8 @@ from fewshot.suggestion import did_you_mean
 if TYPE_CHECKING:
     from fewshot.data.source import Source
 
-_ACTIONS = ("list", "prepare", "verify")
+_ACTIONS = ("list", "prepare", "verify", "export")
+_EXPORT: dict[str, Any] = {"to": None, "classes": 5, "shots": 5, "queries": 10, "seed": 0}
 
 
 def run(words: Sequence[str]) -> int:
@@ -30,7 +35,7 @@ def run(words: Sequence[str]) -> int:
     if not words or words[0] not in _ACTIONS:
         given = f"data {words[0]}: there is no such action" if words else "data: needs an action"
         near = did_you_mean(words[0], _ACTIONS) if words else ""
-        raise InputError(f"{given}; write data list, data prepare NAME or data verify NAME{near}")
+        raise InputError(f"{given}; write data list, prepare, verify or export NAME{near}")
     action, *rest = words
     conf = ConfFolder.found()
     if action == "list":
@@ -40,11 +45,23 @@ def run(words: Sequence[str]) -> int:
     if not rest:
         raise InputError(f"data {action}: needs a data set: {', '.join(conf.choices('data'))}")
     name, *settings = rest
-    options = _options(conf, name, settings)
+    options = _options(conf, name, settings, tuple(_EXPORT) if action == "export" else ("again",))
     again = options.pop("again", False)
+    export = {key: options.pop(key, default) for key, default in _EXPORT.items()}
     from fewshot.data import catalogue
 
     source = _source(conf, name, options)
+    if action == "export":
+        from fewshot.data.exporting import export_images
+
+        for key, value in export.items():
+            if key != "to" and not (type(value) is int and value >= (0 if key == "seed" else 1)):
+                raise InputError(f"data export {name}: {key}={value} must be a whole number from 1 on")
+        to = export.pop("to")
+        if to is None:
+            raise InputError(f"data export {name}: needs a folder to write to; write to=DIR")
+        print(export_images(source, Path(str(to)).expanduser(), **export))
+        return 0
     if action == "verify":
         print(catalogue.verify(source))
     else:
@@ -65,13 +82,13 @@ def _list(conf: ConfFolder) -> int:
     return 0
 
 
-def _options(conf: ConfFolder, name: str, settings: Sequence[str]) -> dict[str, Any]:
+def _options(conf: ConfFolder, name: str, settings: Sequence[str], further: Sequence[str]) -> dict[str, Any]:
     choices = conf.choices("data")
     if name not in choices:
         raise InputError(
             f"there is no data={name}; the choices are {', '.join(choices)}{did_you_mean(name, choices)}"
         )
-    known = [*(key for key in conf.load(f"data/{name}") if key != "_target_"), "source", "again"]
+    known = [*(key for key in conf.load(f"data/{name}") if key != "_target_"), "source", *further]
     options: dict[str, Any] = {}
     for override in parse(settings).overrides:
         if override.text is None:

@@ -29,6 +29,7 @@ class Glyphs(Source):
     title: ClassVar[str] = "Glyphs"
     terms: ClassVar[str] = "drawn from the DejaVu and STIX fonts, which are free to use"
     needs: ClassVar[str] = "nothing: it is drawn from the fonts that matplotlib ships"
+    ink: ClassVar[bool] = True
     splits: ClassVar[tuple[str, ...]] = ("scripts",)
 
     size: int = 28

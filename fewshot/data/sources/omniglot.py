@@ -38,6 +38,7 @@ class Omniglot(Source):
         "images_background.zip and images_evaluation.zip (or both extracted) "
         "from https://github.com/brendenlake/omniglot, folder python"
     )
+    ink: ClassVar[bool] = True
     splits: ClassVar[tuple[str, ...]] = ("vinyals", "lake")
     downloads: ClassVar[tuple[Download, ...]] = (
         Download(

@@ -51,6 +51,10 @@ class CL2N:
         """The inner classifier, fitted on transformed supports [episodes, ways, shots, dim]."""
         return CL2NFitted(self, self.classifier.fit(self.transform(support)))
 
+    def fit_labelled(self, support: Tensor, labels: Tensor, ways: int) -> CL2NFitted:
+        """The inner classifier, fitted on transformed supports [episodes, n, dim]."""
+        return CL2NFitted(self, self.classifier.fit_labelled(self.transform(support), labels, ways))
+
     def on(self, features: Tensor) -> OnTable:
         """The inner classifier over a table [n, dim] that is transformed once, not once an episode."""
         return on_table(self.classifier, self.transform(features))

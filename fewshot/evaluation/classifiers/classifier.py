@@ -39,6 +39,23 @@ class Classifier(Protocol):
         """Learn from supports float [episodes, ways, shots, dim], a whole block of episodes at once."""
         ...
 
+    def fit_labelled(self, support: Tensor, labels: Tensor, ways: int) -> Fitted:
+        """Learn from classes of any sizes: what `fit` learns where they are equal.
+
+        Args:
+            support: float [episodes, n, dim].
+            labels: int64 [episodes, n], from 0 to ways - 1, each at least once an episode.
+            ways: number of classes.
+        """
+        ...
+
+
+def balanced_labels(support: Tensor) -> Tensor:
+    """The labels int64 [episodes, ways * shots] of supports [episodes, ways, shots, dim], flattened."""
+    episodes, ways, shots, _ = support.shape
+    labels = torch.arange(ways, device=support.device).repeat_interleave(shots)
+    return labels.expand(episodes, -1)
+
 
 class OnTable(Protocol):
     """A classifier over one table of embeddings, which is asked by the numbers of its rows."""

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from fewshot.errors import InputError
-from fewshot.evaluation.classifiers.nearest_prototype import NearestPrototype
+from fewshot.evaluation.classifiers.classifier import balanced_labels
+from fewshot.evaluation.classifiers.nearest_prototype import NearestPrototype, class_means
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,11 @@ class LaplacianShot:
 
     def fit(self, support: Tensor) -> LaplacianOfQueries:
         """Prototypes of supports [episodes, ways, shots, dim]."""
-        return LaplacianOfQueries(self, support.mean(dim=2))
+        return self.fit_labelled(support.flatten(1, 2), balanced_labels(support), support.shape[1])
+
+    def fit_labelled(self, support: Tensor, labels: Tensor, ways: int) -> LaplacianOfQueries:
+        """Prototypes of supports [episodes, n, dim] with labels [episodes, n]."""
+        return LaplacianOfQueries(self, class_means(support, labels, ways))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,10 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from fewshot.errors import InputError
+from fewshot.evaluation.classifiers.classifier import balanced_labels
 from fewshot.evaluation.classifiers.nearest_prototype import LinearScores
 
 
@@ -41,18 +43,19 @@ class LogisticRegression:
 
     def fit(self, support: Tensor) -> LinearScores:
         """Weights from supports [episodes, ways, shots, dim]."""
-        episodes, ways, shots, _ = support.shape
-        x = support.flatten(1, 2)  # [episodes, n, dim]
+        return self.fit_labelled(support.flatten(1, 2), balanced_labels(support), support.shape[1])
+
+    def fit_labelled(self, support: Tensor, labels: Tensor, ways: int) -> LinearScores:
+        """Weights from supports [episodes, n, dim] with labels [episodes, n]."""
         # The intercept is free, so that moving the origin changes nothing but the conditioning.
-        centre = x.mean(dim=1, keepdim=True)
-        x = x - centre
+        centre = support.mean(dim=1, keepdim=True)
+        x = support - centre
         gram = self.c * torch.bmm(x, x.mT).double()
         # Rounding in the product leaves eigenvalues slightly below 0; this is of the same size.
         diagonal = gram.diagonal(dim1=1, dim2=2)
         diagonal.add_(1e-6 * diagonal.mean(dim=1, keepdim=True))
-        labels = torch.eye(ways, dtype=gram.dtype, device=gram.device)
-        labels = labels.repeat_interleave(shots, dim=1)  # [ways, n]
-        dual, intercept = _solve(gram, labels.expand(episodes, -1, -1), self.tolerance, self.iterations)
+        targets = one_hot(labels, ways).to(gram.dtype).mT.contiguous()  # [episodes, ways, n]
+        dual, intercept = _solve(gram, targets, self.tolerance, self.iterations)
         weight = self.c * torch.bmm(dual.to(x), x)  # [episodes, ways, dim]
         bias = intercept.to(x) - torch.bmm(weight, centre.mT).squeeze(-1)
         return LinearScores(weight, bias)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from fewshot.errors import InputError
+from fewshot.evaluation.classifiers.classifier import balanced_labels
 
 
 @dataclass(frozen=True)
@@ -32,21 +33,26 @@ class NearestNeighbours:
 
     def fit(self, support: Tensor) -> Neighbours:
         """Keep the supports [episodes, ways, shots, dim]."""
-        return Neighbours(support, self.k, self.similarity)
+        return self.fit_labelled(support.flatten(1, 2), balanced_labels(support), support.shape[1])
+
+    def fit_labelled(self, support: Tensor, labels: Tensor, ways: int) -> Neighbours:
+        """Keep the supports [episodes, n, dim] with their labels [episodes, n]."""
+        return Neighbours(support, labels, ways, self.k, self.similarity)
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """The supports of a block of episodes."""
+    """The supports [episodes, n, dim] of a block of episodes, and their labels [episodes, n]."""
 
     support: Tensor
+    labels: Tensor
+    ways: int
     k: int
     similarity: str
 
     def predict(self, query: Tensor) -> Tensor:
         """Votes [episodes, m, ways], less a share below one that grows with the rank of the nearest voter."""
-        _, ways, shots, _ = self.support.shape
-        supports = self.support.flatten(1, 2)  # [episodes, n, dim]
+        supports, ways = self.support, self.ways
         if self.similarity == "cosine":
             closeness = torch.bmm(normalize(query, dim=-1), normalize(supports, dim=-1).mT)
         else:
@@ -55,10 +61,11 @@ class Neighbours:
             offsets = supports - centre
             half = (offsets * (supports + centre)).sum(dim=-1)[:, None, :]
             closeness = torch.baddbmm(half, query, offsets.mT, beta=-1, alpha=2)
-        k = min(self.k, ways * shots)
+        k = min(self.k, supports.shape[1])
         # A stable sort, since topk leaves the order of equal distances open.
         order = closeness.sort(dim=-1, descending=True, stable=True).indices
-        nearest = order[..., :k] // shots  # the ways of the k nearest, by rank
+        labels = self.labels[:, None, :].expand(-1, query.shape[1], -1)
+        nearest = labels.gather(-1, order[..., :k])  # the ways of the k nearest, by rank
         votes = closeness.new_zeros(*query.shape[:2], ways)
         votes.scatter_add_(-1, nearest, torch.ones_like(closeness[..., :k]))
         rank = torch.arange(k, dtype=closeness.dtype, device=closeness.device).expand(nearest.shape)

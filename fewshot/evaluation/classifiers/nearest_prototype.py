@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding_bag, normalize
+from torch.nn.functional import embedding_bag, normalize, one_hot
 
 from fewshot.errors import InputError
 from fewshot.evaluation.classifiers.classifier import RowGather
@@ -41,6 +41,10 @@ class NearestPrototype:
         """Prototypes of supports [episodes, ways, shots, dim]."""
         return self.fit_prototypes(support.mean(dim=2))
 
+    def fit_labelled(self, support: Tensor, labels: Tensor, ways: int) -> LinearScores:
+        """Prototypes of supports [episodes, n, dim] with labels [episodes, n]."""
+        return self.fit_prototypes(class_means(support, labels, ways))
+
     def fit_prototypes(self, prototypes: Tensor, origin: Tensor | None = None) -> LinearScores:
         """Scores by prototypes [episodes, ways, dim].
 
@@ -70,6 +74,18 @@ class NearestPrototype:
         if self.precision == "bf16":
             queries = queries.bfloat16()
         return PrototypesOfRows(self, features, RowGather(queries), origin)
+
+
+def class_means(support: Tensor, labels: Tensor, ways: int) -> Tensor:
+    """Means [episodes, ways, dim] of supports [episodes, n, dim] with labels [episodes, n]."""
+    sums, counts = class_sums(support, labels, ways)
+    return sums / counts
+
+
+def class_sums(support: Tensor, labels: Tensor, ways: int) -> tuple[Tensor, Tensor]:
+    """Sums [episodes, ways, dim] of supports [episodes, n, dim] by label; counts [episodes, ways, 1]."""
+    members = one_hot(labels, ways).to(support.dtype)  # [episodes, n, ways]
+    return torch.bmm(members.mT, support), members.sum(dim=1)[..., None]
 
 
 @dataclass(frozen=True, eq=False)

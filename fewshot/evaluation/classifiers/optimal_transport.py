@@ -8,7 +8,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from fewshot.errors import InputError
-from fewshot.evaluation.classifiers.nearest_prototype import NearestPrototype
+from fewshot.evaluation.classifiers.classifier import balanced_labels
+from fewshot.evaluation.classifiers.nearest_prototype import NearestPrototype, class_sums
 
 
 @dataclass(frozen=True)
@@ -45,16 +46,20 @@ class OptimalTransport:
 
     def fit(self, support: Tensor) -> TransportedPrototypes:
         """Prototypes of supports [episodes, ways, shots, dim], which the queries then move."""
-        return TransportedPrototypes(self, support.sum(dim=2), support.shape[2])
+        return self.fit_labelled(support.flatten(1, 2), balanced_labels(support), support.shape[1])
+
+    def fit_labelled(self, support: Tensor, labels: Tensor, ways: int) -> TransportedPrototypes:
+        """Prototypes of supports [episodes, n, dim] with labels [episodes, n]."""
+        return TransportedPrototypes(self, *class_sums(support, labels, ways))
 
 
 @dataclass(frozen=True, eq=False)
 class TransportedPrototypes:
-    """Sums [episodes, ways, dim] of the `shots` supports of each class."""
+    """Sums [episodes, ways, dim] of the supports of each class; their numbers [episodes, ways, 1]."""
 
     options: OptimalTransport
     sums: Tensor
-    shots: int
+    shots: Tensor
 
     def predict(self, query: Tensor) -> Tensor:
         """Scores [episodes, m, ways] of queries [episodes, m, dim]: logarithms of their transport."""

@@ -44,6 +44,10 @@ class PowerTransform:
         """The inner classifier, fitted on transformed supports [episodes, ways, shots, dim]."""
         return PowerFitted(self, self.classifier.fit(self.transform(support)))
 
+    def fit_labelled(self, support: Tensor, labels: Tensor, ways: int) -> PowerFitted:
+        """The inner classifier, fitted on transformed supports [episodes, n, dim]."""
+        return PowerFitted(self, self.classifier.fit_labelled(self.transform(support), labels, ways))
+
     def on(self, features: Tensor) -> OnTable:
         """The inner classifier over a table [n, dim] that is transformed once."""
         return on_table(self.classifier, self.transform(features))

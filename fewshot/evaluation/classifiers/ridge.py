@@ -7,8 +7,10 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from fewshot.errors import InputError
+from fewshot.evaluation.classifiers.classifier import balanced_labels
 from fewshot.evaluation.classifiers.nearest_prototype import LinearScores
 
 
@@ -32,23 +34,25 @@ class Ridge:
             raise InputError(f"classifier.penalty={self.penalty} must be above 0")
 
     def fit(self, support: Tensor) -> LinearScores:
-        """Weights from supports [episodes, ways, shots, dim], by the smaller of the two normal equations."""
-        episodes, ways, shots, dim = support.shape
-        x = support.flatten(1, 2)  # [episodes, n, dim]
-        centre = x.mean(dim=1, keepdim=True)
-        x = (x - centre).double()
-        targets = torch.full((ways * shots, ways), -1.0, dtype=x.dtype, device=x.device)
-        targets.view(ways, shots, ways).diagonal(dim1=0, dim2=2).fill_(1.0)
-        level = targets.mean(dim=0)  # [ways]
-        centred = (targets - level).expand(episodes, -1, -1)
-        if ways * shots <= dim:
+        """Weights from supports [episodes, ways, shots, dim]."""
+        return self.fit_labelled(support.flatten(1, 2), balanced_labels(support), support.shape[1])
+
+    def fit_labelled(self, support: Tensor, labels: Tensor, ways: int) -> LinearScores:
+        """Weights from supports [episodes, n, dim], by the smaller of the two normal equations."""
+        _, n, dim = support.shape
+        centre = support.mean(dim=1, keepdim=True)
+        x = (support - centre).double()
+        targets = 2 * one_hot(labels, ways).to(x.dtype) - 1  # [episodes, n, ways]
+        level = targets.mean(dim=1, keepdim=True)
+        centred = targets - level
+        if n <= dim:
             gram = _penalised(torch.bmm(x, x.mT), self.penalty)
             dual = torch.linalg.solve(gram, centred)  # [episodes, n, ways]
             weight = torch.bmm(dual.mT, x)
         else:
             scatter = _penalised(torch.bmm(x.mT, x), self.penalty)
             weight = torch.linalg.solve(scatter, torch.bmm(x.mT, centred)).mT
-        bias = level - torch.bmm(weight, centre.double().mT).squeeze(-1)
+        bias = level.squeeze(1) - torch.bmm(weight, centre.double().mT).squeeze(-1)
         return LinearScores(weight.to(support), bias.to(support))
 
 

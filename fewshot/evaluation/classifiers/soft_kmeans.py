@@ -8,7 +8,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from fewshot.errors import InputError
-from fewshot.evaluation.classifiers.nearest_prototype import NearestPrototype
+from fewshot.evaluation.classifiers.classifier import balanced_labels
+from fewshot.evaluation.classifiers.nearest_prototype import NearestPrototype, class_sums
 
 
 @dataclass(frozen=True)
@@ -38,25 +39,27 @@ class SoftKMeans:
 
     def fit(self, support: Tensor) -> SoftMeans:
         """Prototypes of supports [episodes, ways, shots, dim], which the queries then refine."""
-        return SoftMeans(self, support.mean(dim=2), support.shape[2])
+        return self.fit_labelled(support.flatten(1, 2), balanced_labels(support), support.shape[1])
+
+    def fit_labelled(self, support: Tensor, labels: Tensor, ways: int) -> SoftMeans:
+        """Prototypes of supports [episodes, n, dim] with labels [episodes, n]."""
+        return SoftMeans(self, *class_sums(support, labels, ways))
 
 
 @dataclass(frozen=True, eq=False)
 class SoftMeans:
-    """Prototypes [episodes, ways, dim], each the mean of `shots` supports."""
+    """Sums [episodes, ways, dim] of the supports of each class; their numbers [episodes, ways, 1]."""
 
     options: SoftKMeans
-    prototypes: Tensor
-    shots: int
+    sums: Tensor
+    shots: Tensor
 
     def predict(self, query: Tensor) -> Tensor:
         """Scores [episodes, m, ways] of queries [episodes, m, dim]: scaled squared distances, negated."""
-        prototypes = self.prototypes
-        scores = self._scores(prototypes, query)
+        scores = self._scores(self.sums / self.shots, query)
         for _ in range(self.options.steps):
             share = scores.softmax(dim=-1).mT  # [episodes, ways, m]
-            total = self.shots * self.prototypes + share @ query
-            prototypes = total / (self.shots + share.sum(dim=-1, keepdim=True))
+            prototypes = (self.sums + share @ query) / (self.shots + share.sum(dim=-1, keepdim=True))
             scores = self._scores(prototypes, query)
         return scores
 

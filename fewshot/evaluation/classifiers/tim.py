@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from fewshot.errors import InputError
-from fewshot.evaluation.classifiers.nearest_prototype import NearestPrototype
+from fewshot.evaluation.classifiers.classifier import balanced_labels
+from fewshot.evaluation.classifiers.nearest_prototype import NearestPrototype, class_means
 
 
 @dataclass(frozen=True)
@@ -49,29 +50,34 @@ class TIM:
 
     def fit(self, support: Tensor) -> InformedPrototypes:
         """Keep the supports [episodes, ways, shots, dim], whose means the steps begin with."""
-        return InformedPrototypes(self, support)
+        return self.fit_labelled(support.flatten(1, 2), balanced_labels(support), support.shape[1])
+
+    def fit_labelled(self, support: Tensor, labels: Tensor, ways: int) -> InformedPrototypes:
+        """Keep a copy of supports [episodes, n, dim] with labels [episodes, n]."""
+        return InformedPrototypes(self, support, labels, class_means(support, labels, ways))
 
 
 @dataclass(frozen=True, eq=False)
 class InformedPrototypes:
-    """The supports of a block of episodes."""
+    """The supports [episodes, n, dim] of a block of episodes, their labels [episodes, n] and class means."""
 
     options: TIM
     support: Tensor
+    labels: Tensor
+    means: Tensor
 
     def predict(self, query: Tensor) -> Tensor:
         """Scores [episodes, m, ways] of queries [episodes, m, dim]: logits under the last prototypes."""
-        options, (_, ways, shots, _) = self.options, self.support.shape
+        options = self.options
         # Evaluation runs where no gradient exists; copies made outside may have one.
         with torch.inference_mode(False), torch.enable_grad():
-            support, query = self.support.flatten(1, 2).clone(), query.clone()
-            prototypes = self.support.mean(dim=2).clone().requires_grad_()
-            own = torch.arange(ways, device=query.device).repeat_interleave(shots)  # [ways * shots]
+            support, labels, query = self.support.clone(), self.labels.clone(), query.clone()
+            prototypes = self.means.clone().requires_grad_()
             adam = torch.optim.Adam([prototypes], lr=options.rate)
             for _ in range(options.steps):
                 adam.zero_grad()
                 known = self._logits(prototypes, support).log_softmax(dim=-1)
-                crossed = -known[:, torch.arange(len(own), device=own.device), own].mean(dim=1)
+                crossed = -known.gather(-1, labels[..., None]).mean(dim=(1, 2))
                 log_p = self._logits(prototypes, query).log_softmax(dim=-1)
                 p = log_p.exp()
                 conditional = -(p * log_p).sum(dim=-1).mean(dim=1)

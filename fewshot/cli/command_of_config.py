@@ -1,0 +1,87 @@
+"""From the config of a run back to the words that make it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from fewshot.cli.conf_folder import ConfFolder
+from fewshot.cli.preview import EVERYTHING, Preview, preview
+from fewshot.tracking.flatten import Leaf, flatten
+
+_BESIDE = ("choices", "resume", "report")
+"""Keys that are no part of what was trained."""
+
+
+def words_and_differences(
+    config: Mapping[str, Any], conf: ConfFolder, program: str = "train"
+) -> tuple[list[str], list[tuple[str, str, str]]]:
+    """The words of the command line that make a config, and (key, value, default) of its options.
+
+    Choices come first, then options; what a chosen recipe or experiment sets is no word.
+
+    Args:
+        config: as a run saved it.
+        conf: where the YAML is.
+        program: train or eval.
+    """
+    choices = {str(k): str(v) for k, v in (config.get("choices") or {}).items() if v is not None}
+    seen = preview(conf, program, {})
+    words: list[str] = []
+    chosen: dict[str, str] = {}
+    # An experiment may choose the recipe, and both may choose every other part.
+    for group in ("experiment", "recipe", *sorted(choices)):
+        choice = choices.get(group)
+        if choice is None or group in chosen or seen.choices.get(group) == choice:
+            continue
+        if group in seen.choices:
+            chosen[group] = choice
+            if choice in conf.choices(group):
+                seen = preview(conf, program, chosen)
+        words.append(f"{group}={choice}")
+    differences = _differences(config, seen)
+    told = [f"{key}={value}" for key, value, _ in differences]
+    return [*words, *told], differences
+
+
+def command_line(words: list[str], script: str = "train.py") -> str:
+    """What to type in a shell."""
+    return " ".join(["python", script, *(shlex.quote(word) for word in words)])
+
+
+def _differences(config: Mapping[str, Any], seen: Preview) -> list[tuple[str, str, str]]:
+    if seen.is_open(EVERYTHING):
+        return []
+    defaults = flatten(seen.values)
+    found = []
+    for key, value in flatten({k: v for k, v in config.items() if k not in _BESIDE}).items():
+        if key.endswith("_target_") or seen.is_open(key):
+            continue
+        default = _resolved(defaults.get(key), config)
+        if value != default:
+            found.append((key, typed(value), typed(default)))
+    return found
+
+
+def _resolved(default: Leaf, config: Mapping[str, Any]) -> Leaf:
+    """A default that follows another key (`${ways}`) as that key stands in the config."""
+    match = re.fullmatch(r"\$\{([\w.]+)\}", default) if isinstance(default, str) else None
+    if match is None:
+        return default
+    return flatten(config).get(match[1])
+
+
+def typed(value: object) -> str:
+    """A value as Hydra's grammar reads it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return f"[{','.join(typed(item) for item in value)}]"
+    text = str(value)
+    if isinstance(value, str) and not re.fullmatch(r"[\w./+@-]+", text):
+        return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return text

@@ -1,0 +1,84 @@
+"""What is found of a support and a query, and each mistake in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fewshot.data.labelling import find_query, find_support
+from fewshot.errors import InputError
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Files of no content: nothing is decoded here."""
+    cats = ("cat/b.webp", "cat/notes.md", "cat/.hidden.png")
+    for name in ("birds/owl/1.JPG", "birds/owl/2.png", *cats, "loose.png"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "photos"
+
+
+def test_support_is_the_class_folders(photos: Path) -> None:
+    found = find_support("photos")
+    assert [path.name for path in found.paths] == ["1.JPG", "2.png", "b.webp"]
+    assert found.classes == ("birds/owl", "birds/owl", "cat")
+    assert sorted(path.name for path in found.left_out) == ["loose.png", "notes.md"]
+
+
+def test_query_may_be_nested_a_file_a_list_or_a_text_file(photos: Path, tmp_path: Path) -> None:
+    assert [path.name for path in find_query("photos").paths] == ["loose.png", "1.JPG", "2.png", "b.webp"]
+    assert [path.name for path in find_query("photos").left_out] == ["notes.md"]
+    assert find_query("photos/cat/notes.md").paths == (Path("photos/cat/notes.md"),)
+    several = find_query(["photos/cat", "photos/loose.png", "photos/loose.png"])
+    assert [path.name for path in several.paths] == ["b.webp", "loose.png"]
+    (photos / "list.txt").write_text("photos/loose.png\n\ncat/b.webp\nbirds\n")
+    assert [path.name for path in find_query("photos/list.txt").paths] == [
+        "loose.png",
+        "b.webp",
+        "1.JPG",
+        "2.png",
+    ]
+    assert find_query(str(photos)).paths[0] == photos / "loose.png"
+
+
+def test_a_circle_of_links_ends(photos: Path) -> None:
+    (photos / "cat" / "again").symlink_to(photos)
+    assert len(find_query("photos").paths) == 4
+
+
+@pytest.mark.parametrize(
+    ("folder", "says"),
+    [
+        ("nowhere", "support=nowhere is not a folder"),
+        ("photos/loose.png", "support=photos/loose.png is not a folder"),
+        ("photos/cat", "support=photos/cat holds no class: its images lie in no class folder"),
+        ("empty", "support=empty holds no class: no files end in .jpg, "),
+        ("photos", "support=photos: class 'dog' has no images; add some or remove the folder"),
+    ],
+)
+def test_mistakes_in_a_support(photos: Path, folder: str, says: str) -> None:
+    Path("empty").mkdir()
+    (photos / "dog" / "inside").mkdir(parents=True)
+    with pytest.raises(InputError) as caught:
+        find_support(folder)
+    assert str(caught.value).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("nowhere", "query: there is no file or folder nowhere"),
+        (["photos", "gone.png"], "query: there is no file or folder gone.png"),
+        ("empty", "query=empty holds no images: no files end in .jpg"),
+        (["empty", "empty"], "query=[2 paths] holds no images"),
+    ],
+)
+def test_mistakes_in_a_query(photos: Path, query: str | list[str], says: str) -> None:
+    Path("empty").mkdir()
+    with pytest.raises(InputError) as caught:
+        find_query(query)
+    assert str(caught.value).startswith(says)
