@@ -11,6 +11,10 @@ FILES = ("table", "sweep")
 """Folders of conf/ whose files are no choices: `python -m fewshot table NAME`, `wandb sweep FILE`."""
 
 
+PROGRAMS = ("train", "eval", "predict")
+"""Those that Hydra configures."""
+
+
 def kinds(conf: ConfFolder) -> list[str]:
     """Every folder of conf/ that holds something to choose or to run."""
     groups = [group for group in conf.groups if group not in FILES]
@@ -32,8 +36,8 @@ def refuse_unknown(conf: ConfFolder, group: str, verb: str) -> None:
 
 
 def programs(conf: ConfFolder, group: str) -> list[str]:
-    """The programs, `train` and `eval`, that have the group."""
-    return [name for name in ("train", "eval") if group in preview(conf, name, {}).choices]
+    """The programs that have the group."""
+    return [name for name in PROGRAMS if group in preview(conf, name, {}).choices]
 
 
 def chosen_by_default(conf: ConfFolder, group: str) -> set[str]:

@@ -18,6 +18,9 @@ from fewshot.recipes.same_ground import Load, Named, on_same_ground
 from fewshot.recipes.saved_result import SavedValues, read_values, values_of_run
 from fewshot.tracking.flatten import Leaf
 
+_OF_SWEEP = ("multirun.yaml", "optimization_results.yaml")
+"""What Hydra leaves in a folder beside the runs of a sweep, which `runs/SWEEP/*` names as well."""
+
 
 @dataclass(frozen=True, eq=False)
 class Method:
@@ -68,6 +71,7 @@ def methods_of(paths: Sequence[Path], on: str | None, load: Load) -> list[Method
     Raises:
         InputError: no common ground, or several.
     """
+    paths = [path for path in paths if not any((path / name).is_file() for name in _OF_SWEEP)]
     if len(paths) < 2:
         raise InputError("compare: needs two runs or more: python -m fewshot compare RUN_A RUN_B")
     if repeated := [path for i, path in enumerate(paths) if path.resolve() in _resolved(paths[:i])]:
@@ -120,7 +124,7 @@ def _grouped(chosen: Sequence[tuple[Path, SavedValues]]) -> list[Method]:
         config = load_config(run) if known else None
         own: dict[str, Leaf] = {"run": str(run)} if config is None else settings_of(config)
         if len(ways) > 1:
-            own |= {"evaluated by": result.how}
+            own |= {"evaluation": result.how}
         seed = 0 if config is None else int(config.get("seed", 0))
         # The same settings and seed once more are a method of their own: the code may have changed.
         same = [i for i, other in enumerate(settings) if other == own and seed not in members[i]]

@@ -76,6 +76,13 @@ def notes(methods: Sequence[Method], figures: dict[str, list[Row]]) -> list[str]
     }
     if len({tuple(labels) for labels in seen.values()}) > 1:
         lines.append(f"What the weights have seen differs: {_listed(seen)}.")
+    together = {
+        method.label: any(found.summary.get("transductive", False) for found in method.results.values())
+        for method in methods
+    }
+    if len(set(together.values())) > 1:
+        named = ", ".join(label for label, seen_together in together.items() if seen_together)
+        lines.append(f"Transductive, so that it sees the queries of an episode together: {named}.")
     return lines
 
 

@@ -85,6 +85,7 @@ def few_shot_result(
         "choices": {"classifier": classifier, "data": None, "evaluation": "few_shot"},
     }
     details = {"data": "glyphs", "images": images, "leak": leak, "classifier": classifier, "config": config}
+    details["transductive"] = classifier == "tim"
     return save_result(run / "eval" / name, curve, bed, classes, details).parent
 
 

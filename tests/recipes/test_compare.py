@@ -190,7 +190,17 @@ def test_two_classifiers_of_one_run_by_their_folders(tmp_path: Path) -> None:
     first = few_shot_result(run, name="prototype")
     second = few_shot_result(run, name="ridge", classifier="ridge")
     labels = [row.method for row in rows(first, second / SUMMARY)["5-shot"]]
-    assert labels == ["evaluated by=classifier=prototype", "evaluated by=classifier=ridge"]
+    assert labels == ["evaluation=classifier=prototype", "evaluation=classifier=ridge"]
+
+
+def test_a_transductive_result_says_so_beside_another(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "a")
+    folders = [few_shot_result(run, name=name, classifier=name) for name in ("prototype", "tim")]
+    methods = methods_of(folders, None, ConfFolder.found().load)
+    page = markdown(methods, compare(methods))
+    assert (
+        "Transductive, so that it sees the queries of an episode together: evaluation=classifier=tim." in page
+    )
 
 
 def test_a_named_result_says_which_one_of_a_run_is_meant(tmp_path: Path) -> None:
@@ -231,6 +241,14 @@ def test_few_shot_and_retrieval_are_not_compared(tmp_path: Path) -> None:
     assert "is an evaluation of few_shot" in refused(first, second)
 
 
+def test_the_folder_that_hydra_leaves_beside_the_runs_of_a_sweep_is_no_run(tmp_path: Path) -> None:
+    for name, loss in (("a", "icnn"), ("b", "nca")):
+        few_shot_result(a_run(tmp_path / name, loss))
+    (tmp_path / "multirun").mkdir()
+    (tmp_path / "multirun" / "multirun.yaml").touch()
+    assert len(rows(*sorted(tmp_path.iterdir()))["5-shot"]) == 2
+
+
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
     a, b = a_run(tmp_path / "a"), a_run(tmp_path / "b", seed=1)
     for run in (a, b):
@@ -255,6 +273,7 @@ def test_the_page_says_what_the_figures_are(tmp_path: Path) -> None:
     few_shot_result(b, leak="its classes are ImageNet classes")
     methods = methods_of([a, b], None, ConfFolder.found().load)
     page = markdown(methods, compare(methods))
+    assert "Transductive" not in page
     assert r"| loss=a\|b | " in page and "they say nothing of how another training seed" in page
     assert "What the weights have seen differs: loss=a|b: unseen; loss=c_d: its classes are" in page
     assert "30 episodes of glyphs (test classes), testbed seed 0, sha256 aaaaaaaaaaaa" in page

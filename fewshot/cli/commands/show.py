@@ -82,5 +82,5 @@ def _command(conf: ConfFolder, group: str, name: str) -> str:
     if group == "table":
         return f"python -m fewshot table {name}"
     if group == "sweep":
-        return f"wandb sweep conf/sweep/{name}.yaml, then wandb agent SWEEP"
+        return f"wandb sweep --project fewshot conf/sweep/{name}.yaml, then wandb agent SWEEP"
     return "; ".join(f"python {program}.py {group}={name}" for program in programs(conf, group))
