@@ -31,6 +31,7 @@ def words_and_differences(
     seen = preview(conf, program, {})
     words: list[str] = []
     chosen: dict[str, str] = {}
+    opened: set[str] = set()
     # An experiment may choose the recipe, and both may choose every other part.
     for group in ("experiment", "recipe", *sorted(choices)):
         choice = choices.get(group)
@@ -40,7 +41,21 @@ def words_and_differences(
             chosen[group] = choice
             if choice in conf.choices(group):
                 seen = preview(conf, program, chosen)
+            else:  # a file of another folder
+                opened.add(group)
         words.append(f"{group}={choice}")
+    for group in seen.choices:
+        # Of several choices at once Hydra records none; each has a key of its own in the group.
+        names = config.get(group)
+        if (
+            group not in choices
+            and names
+            and isinstance(names, Mapping)
+            and {*names} <= {*conf.choices(group)}
+        ):
+            words.append(f"{group}={typed(list(names))}")
+            opened.add(group)
+    seen.open |= opened
     differences = _differences(config, seen)
     told = [f"{key}={value}" for key, value, _ in differences]
     return [*words, *told], differences

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
+from torch.utils.flop_counter import FlopCounterMode
 
 from fewshot.config import instantiate
 from fewshot.data import catalogue
@@ -30,7 +32,9 @@ from fewshot.sampling.testbed import Testbed, draw_testbed
 from fewshot.training.device import Machine, set_up
 
 # Images embedded at most where no cache holds them, by their side in pixels: seconds on a CPU.
-_BUDGETS = ((32, 1500), (100, 600), (10_000, 120))
+_BUDGETS = ((32, 1500), (100, 600), (10_000, 240))
+_CPU_FLOPS = 4e11
+_FEWEST = 40
 _CLASSES = 20
 
 
@@ -165,9 +169,15 @@ class _Opened:
             count += 1
         return np.unique(testbed.images[:count])
 
-    @property
+    @cached_property
     def _budget(self) -> int:
-        return next(most for side, most in _BUDGETS if self.source.size <= side)
+        """Images that may be embedded; as many on a busy machine as on an idle one."""
+        most = next(most for side, most in _BUDGETS if self.source.size <= side)
+        if self.machine.device.type != "cpu":
+            return most
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            self.model.embedder.embed(self.image_set.gather(np.zeros(1, dtype=np.int64)))
+        return int(min(most, max(_FEWEST, _CPU_FLOPS / max(1, counter.get_total_flops()))))
 
     @property
     def _cache(self) -> EmbeddingCache:

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from fewshot.evaluation.accuracy import FewShotAccuracy
 from fewshot.evaluation.result_files import SavedResult, read_result
-from fewshot.report.charts import bars, heat_map
+from fewshot.report.charts import bars
+from fewshot.report.heat_map import heat_map
 from fewshot.report.markup import Markup, join, paragraph, table, tag
 from fewshot.report.run_files import Result
 from fewshot.report.section import LeftOut

@@ -11,7 +11,8 @@ from torch.nn.functional import normalize
 
 from fewshot.evaluation.evaluated_images import EvaluatedImages, evenly
 from fewshot.evaluation.nearest import nearest
-from fewshot.report.charts import heat_map, points
+from fewshot.report.charts import points
+from fewshot.report.heat_map import heat_map
 from fewshot.report.markup import Markup, join, paragraph, table, tag
 from fewshot.report.section import LeftOut
 from fewshot.report.thumbnails import thumbnail

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable
 
 
@@ -13,6 +14,7 @@ class Markup(str):
 
 
 NOTHING = Markup("")
+_FIGURE = re.compile(r"-?[\d.,]+( ± [\d.]+)?( %)?")
 _EMPTY = frozenset({"br", "img", "meta", "rect", "line", "circle", "path", "polyline", "polygon"})
 
 
@@ -88,9 +90,7 @@ def shortened(name: str, most: int = 28) -> str:
 
 
 def _cell(content: object) -> Markup:
-    text = str(content)
-    plain = not isinstance(content, Markup)
-    return tag("td", content, class_="number" if plain and text[:1].isdigit() else None)
+    return tag("td", content, class_="number" if _FIGURE.fullmatch(str(content)) else None)
 
 
 def _safe(part: object) -> str:

@@ -60,8 +60,8 @@ def _runs(runs: Sequence[RunFiles], links: Sequence[str]) -> Markup:
         seconds = run.record.get("seconds")
         took = duration(seconds) if isinstance(seconds, (int, float)) else "-"
         status = str(run.record.get("status", "unknown"))
-        rows.append((tag("a", run.name, href=link), run.recipe, told, took, status))
-    return table(("run", "recipe", "newest evaluation", "training", "status"), rows, "Runs", headed=True)
+        rows.append((tag("a", run.name, href=link), told, run.recipe, took, status))
+    return table(("run", "newest evaluation", "recipe", "training", "status"), rows, "Runs", headed=True)
 
 
 def _shared(runs: Sequence[RunFiles]) -> Markup:

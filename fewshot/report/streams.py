@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fewshot.continual.accuracy_matrix import read_matrices
-from fewshot.report.charts import Line, heat_map, line_chart
+from fewshot.report.charts import Line, line_chart
+from fewshot.report.heat_map import heat_map
 from fewshot.report.markup import Markup, join, paragraph, tag
 from fewshot.report.results import KINDS
 from fewshot.report.run_files import Result, RunFiles

@@ -73,6 +73,11 @@ def test_the_words_found_make_the_same_config(words: list[str]) -> None:
     assert all(value != default for _, value, default in differences)
 
 
+def test_of_several_choices_at_once_no_default_is_known() -> None:
+    config = composed("tracking=[wandb,tensorboard]")
+    assert words_and_differences(config, ConfFolder.found()) == (["tracking=[wandb,tensorboard]"], [])
+
+
 def test_a_command_line_is_quoted_for_the_shell() -> None:
     assert command_line(["loss=icnn", "name='a b'"]) == "python train.py loss=icnn 'name='\"'\"'a b'\"'\"''"
     assert typed(None) == "null" and typed(True) == "true" and typed([1, "a"]) == "[1,a]"

@@ -10,7 +10,8 @@ import pytest
 from pages import assert_sound
 
 from fewshot.report.axes import ticks
-from fewshot.report.charts import Line, bars, heat_map, line_chart, points
+from fewshot.report.charts import Line, bars, line_chart, points
+from fewshot.report.heat_map import heat_map
 from fewshot.report.markup import Markup, join, shortened, table, tag
 from fewshot.report.section import LeftOut, section
 

@@ -17,6 +17,8 @@ from fewshot.cli.commands import report, train
 from fewshot.cli.run_report import report_at_the_end, write_report
 from fewshot.errors import InputError
 from fewshot.evaluation.result_files import read_result
+from fewshot.recipes.evaluated import evaluated_images
+from fewshot.report.thumbnails import data_uri
 
 
 def page_of(run: Path) -> Page:
@@ -58,15 +60,21 @@ def test_an_evaluation_writes_the_report_of_a_few_shot_run(runs: Runs) -> None:
     assert "600 queries of the first 40 of 40 episodes" in page.sections["calibration"]
 
 
-def test_wrong_queries_are_those_of_the_saved_predictions(runs: Runs) -> None:
+def test_the_pictures_are_those_of_the_saved_predictions(runs: Runs) -> None:
     page = page_of(runs.few_shot)
     (folder,) = (runs.few_shot / "eval").iterdir()
     saved = read_result(folder)
-    wrong = saved.predictions[-1] != np.arange(3)[:, None]
-    shown = np.argsort(saved.accuracies[-1], kind="stable")[:3]
-    expected = int(np.minimum(wrong[shown].sum(-1), 6).sum())
-    borders = [image for image in page.of("img") if str(image["alt"]).startswith("query of ")]
-    assert len(borders) == expected > 0
+    images = evaluated_images(runs.few_shot, saved.summary)
+    assert images.testbed is not None
+    queries, supports = [], []
+    for episode in np.argsort(saved.accuracies[-1], kind="stable")[:3]:
+        for way, predicted in enumerate(saved.predictions[-1][episode]):
+            wrong = np.flatnonzero(predicted != way)
+            queries += [images.testbed.images[episode, way, 3 + query] for query in wrong[:6]]
+            supports += images.testbed.images[episode, way, :3].tolist() if len(wrong) else []
+    for shown, told in ((queries, "query of "), (supports, "support of ")):
+        found = [str(image["src"]) for image in page.of("img") if str(image["alt"]).startswith(told)]
+        assert sorted(found) == sorted(data_uri(images.image_set, int(image))[0] for image in shown) != []
 
 
 def test_a_retrieval_run_with_hostile_class_names(runs: Runs) -> None:
