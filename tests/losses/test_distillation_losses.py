@@ -131,7 +131,7 @@ def test_degenerate_relations(form: tuple[str, ...], case: str) -> None:
 
 
 def test_a_temperature_must_be_above_zero() -> None:
-    with pytest.raises(InputError, match="continual.relation.temperature=0 must be"):
+    with pytest.raises(InputError, match=r"continual.relation.temperature=0 must be"):
         RelationDistillation(temperature=0)
 
 
