@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from fewshot.as_typed import typed
 from fewshot.cli.conf_folder import ConfFolder
 from fewshot.cli.preview import EVERYTHING, Preview, preview
 from fewshot.tracking.flatten import Leaf, flatten
@@ -86,17 +87,3 @@ def _resolved(default: Leaf, config: Mapping[str, Any]) -> Leaf:
     if match is None:
         return default
     return flatten(config).get(match[1])
-
-
-def typed(value: object) -> str:
-    """A value as Hydra's grammar reads it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return f"[{','.join(typed(item) for item in value)}]"
-    text = str(value)
-    if isinstance(value, str) and not re.fullmatch(r"[\w./+@-]+", text):
-        return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    return text

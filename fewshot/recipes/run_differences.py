@@ -75,12 +75,12 @@ def _differs(key: str, rows: Sequence[Mapping[str, Any]]) -> bool:
 
 def label(told: Mapping[str, Leaf], otherwise: str) -> str:
     """`loss=icnn, loss.k=8`; `otherwise` where that says nothing or too much to read."""
-    text = ", ".join(f"{key}={typed(value)}" for key, value in told.items())
+    text = ", ".join(f"{key}={shown(value)}" for key, value in told.items())
     return text if 0 < len(text) <= _LONGEST else otherwise
 
 
-def typed(value: Any) -> str:
-    """A value as it is typed on the command line."""
+def shown(value: Any) -> str:
+    """A value as a label shows it: without the quotes that the command line may want."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return "[" + ",".join(map(typed, value)) + "]" if isinstance(value, list) else str(value)
+    return "[" + ",".join(map(shown, value)) + "]" if isinstance(value, list) else str(value)

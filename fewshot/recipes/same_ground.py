@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fewshot.as_typed import typed
 from fewshot.config import plain
 from fewshot.errors import InputError
-from fewshot.recipes.run_differences import typed
 from fewshot.recipes.run_record import CONFIG, load_config
 from fewshot.recipes.saved_result import SavedValues
 

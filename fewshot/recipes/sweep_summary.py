@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fewshot.errors import InputError
 from fewshot.evaluation.intervals import Interval, mean_interval
-from fewshot.recipes.run_differences import choices_of, differences, settings_of, typed
+from fewshot.recipes.run_differences import choices_of, differences, settings_of, shown
 from fewshot.recipes.run_record import CONFIG, RECORD, load_config, read_record
 from fewshot.recipes.saved_result import values_of_run
 from fewshot.recipes.sweep_objective import validation_of
@@ -57,7 +57,7 @@ def summarise(folder: Path, sort: str | None = None) -> Summary:
     cells: list[dict[str, Cell]] = []
     for run, own in zip(runs, told, strict=True):
         row: dict[str, Cell] = {"run": run.relative_to(folder).as_posix() if run != folder else run.name}
-        row |= {key: typed(value) for key, value in own.items()}
+        row |= {key: shown(value) for key, value in own.items()}
         validation = validation_of(run)
         row[VALIDATION] = None if validation is None else 100 * validation
         record = read_record(run)

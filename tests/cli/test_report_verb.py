@@ -10,7 +10,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from fewshot.cli.command_of_config import command_line, typed, words_and_differences
+from fewshot.as_typed import typed
+from fewshot.cli.command_of_config import command_line, words_and_differences
 from fewshot.cli.conf_folder import ConfFolder, conf_path
 from fewshot.cli.verbs import main
 
