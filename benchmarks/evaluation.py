@@ -32,7 +32,8 @@ import io
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -185,16 +186,16 @@ def line(name: str, ours: float, peer: float | None, note: str = "") -> None:
     print(f"{name:34}{ours:12,.0f}{told:>12}{ratio:>9}   {note}", flush=True)
 
 
-def classification(bench: Bench, episodes: int, rounds: int) -> Iterator[None]:
+def classification(bench: Bench, episodes: int, rounds: int) -> None:
     peer_episodes = max(5, episodes // 10)
-    peer = EasyFSL(bench) if importlib.util.find_spec("easyfsl") and _imports("easyfsl") else None
+    peer = EasyFSL(bench) if _imports("easyfsl") else None
     few = bench.draw(peer_episodes)
     theirs = None if peer is None else peer.accuracies(few)
     for name, classifier in (
         ("prototype, float32", NearestPrototype()),
         ("prototype, bf16", NearestPrototype(precision="bf16")),
     ):
-        run = lambda c=classifier: bench.ours(c, episodes)  # noqa: E731
+        run = partial(bench.ours, classifier, episodes)
         if peer is None or theirs is None:
             rate, _ = alternate(rounds, run, episodes, run, episodes)
             line(name, rate, None)
@@ -204,7 +205,6 @@ def classification(bench: Bench, episodes: int, rounds: int) -> Iterator[None]:
             )
             found = evaluate(bench.embeddings, few, classifier).accuracies
             line(name, rate, other, agreement(found, theirs))
-        yield
     fits = max(5, episodes // 50)
     bed = bench.draw(fits)
     ours, known = LogisticRegression(), scikit_learn(bench, bed)
@@ -214,7 +214,6 @@ def classification(bench: Bench, episodes: int, rounds: int) -> Iterator[None]:
     line(
         "logistic regression", rate, other, agreement(evaluate(bench.embeddings, bed, ours).accuracies, known)
     )
-    yield
 
 
 def agreement(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> str:
@@ -225,12 +224,15 @@ def agreement(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> str:
     )
 
 
-def drawing(bench: Bench, episodes: int, rounds: int) -> Iterator[None]:
-    peers = bool(importlib.util.find_spec("learn2learn")) and _imports("learn2learn")
+def drawing(bench: Bench, episodes: int, rounds: int) -> None:
+    peers = _imports("learn2learn")
     count = max(5, episodes // 50)
     sampler = EpisodeSampler(bench.table, WAYS, SHOTS, QUERIES, 0, "train")
     steps = iter(range(10**9))
-    one: Callable[[], object] = lambda: sampler.step(next(steps))  # noqa: E731
+
+    def one() -> object:
+        return sampler.step(next(steps))
+
     for fused in (False, True):
         peer = Learn2Learn(bench.features, bench.labels, fused) if peers else None
         kind = ", fused" if fused else ""
@@ -241,7 +243,6 @@ def drawing(bench: Bench, episodes: int, rounds: int) -> Iterator[None]:
             theirs = many(peer.describe, count) if peer else run
             rate, other = alternate(rounds, run, number, theirs, count if peer else number)
             line(name, rate, other if peer else None)
-            yield
         for channels, side in ((1, 28), (3, 84)):
             pixels = torch.randint(
                 0,
@@ -259,7 +260,6 @@ def drawing(bench: Bench, episodes: int, rounds: int) -> Iterator[None]:
             loader = Learn2Learn(pixels, bench.labels, fused).load if peers else tensors
             rate, other = alternate(rounds, many(tensors, some), some, many(loader, some), some)
             line(f"tensors, uint8 {channels} x {side} x {side}{kind}", rate, other if peers else None)
-            yield
 
 
 def _imports(name: str) -> bool:
@@ -288,9 +288,8 @@ def main() -> None:
         f"{'episodes a second':34}{'ours':>12}{'peer':>12}{'ratio':>9}"
     )
     bench = Bench(40 if arguments.quick else 600)
-    for part in (classification, drawing):
-        for _ in part(bench, arguments.episodes, arguments.rounds):
-            pass
+    classification(bench, arguments.episodes, arguments.rounds)
+    drawing(bench, arguments.episodes, arguments.rounds)
 
 
 if __name__ == "__main__":
