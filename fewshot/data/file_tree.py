@@ -91,8 +91,9 @@ class _Folder(FileTree):
         for name in names:
             try:
                 yield name, (self.root / name).read_bytes()
-            except OSError as error:
-                raise InputError(f"{self.root / name}: cannot be read ({error.strerror})") from error
+            except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+                reason = getattr(error, "strerror", None) or error
+                raise InputError(f"{self.root / name}: cannot be read ({reason})") from error
 
 
 class _Zip(FileTree):
