@@ -104,6 +104,7 @@ class PredictSchema:
     support: str | None
     query: str | list[str] | None
     run: str | None
+    model: str | None
     size: int | None
     invert: bool | None
     top: int

@@ -68,8 +68,8 @@ def anywhere(config: DictConfig) -> DictConfig:
         config.support = whole(config.support)
         several = not isinstance(config.query, str)
         config.query = [whole(word) for word in config.query] if several else whole(config.query)
-        for key in ("run", "output_dir"):
-            config[key] = None if config[key] is None else whole(config[key])
+        for key in ("run", "model", "output_dir"):
+            config[key] = None if config.get(key) is None else whole(config[key])
         if config.backbone is not None and config.backbone.get("weights") is not None:
             config.backbone.weights = whole(config.backbone.weights)
     return config
