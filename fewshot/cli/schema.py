@@ -102,6 +102,7 @@ class PredictSchema:
     """Keys of `conf/predict.yaml`."""
 
     support: str | None
+    store: str | None
     query: str | list[str] | None
     run: str | None
     model: str | None

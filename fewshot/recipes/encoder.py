@@ -39,6 +39,7 @@ class Encoder:
         train_mean: [dim], for CL2N; None of foreign weights.
         name: the model in one line.
         machine: what to embed on.
+        path: of the model; None of foreign weights.
     """
 
     embedder: Embedder
@@ -46,6 +47,7 @@ class Encoder:
     train_mean: Tensor | None
     name: str
     machine: Machine
+    path: Path | None = None
 
     @classmethod
     def open(cls, config: DictConfig, machine: Machine) -> Encoder:
@@ -79,7 +81,7 @@ class Encoder:
         model = load_model(path, machine.device)
         trained = f"trained on {model.trained_on['data']} ({model.trained_on['split']})"
         name = f"{path}, step {model.step}, {trained}"
-        return cls(model.embedder, reading_of(model, path), model.train_mean, name, machine)
+        return cls(model.embedder, reading_of(model, path), model.train_mean, name, machine, path)
 
     @classmethod
     def _foreign(cls, config: DictConfig, machine: Machine) -> Encoder:
