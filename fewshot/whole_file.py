@@ -1,9 +1,10 @@
-"""A file that is there whole or not at all, whatever happens while it is written."""
+"""A file, or a folder, that is there whole or not at all, whatever happens while it is written."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,6 +49,31 @@ def write_whole(path: Path, text: str) -> None:
     """
     with whole_file(path) as file:
         file.write(text.encode())
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A new folder that gets its name `path` when the block ends.
+
+    It is filled as `.NAME.PID` in the same folder. A block that raises anything leaves nothing; a process
+    killed within it leaves the hidden folder at most.
+
+    Args:
+        path: of the folder, which does not exist; those above it are made.
+
+    Raises:
+        OSError: the folder cannot be made, or has come to be meanwhile.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.mkdir()
+    try:
+        yield beside
+        beside.rename(path)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

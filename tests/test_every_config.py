@@ -109,7 +109,17 @@ def leaves(node: Any, path: str = "") -> Iterator[str]:
 
 def test_every_group_is_tested_here() -> None:
     tested = {
-        *("augment", "backbone", "classifier", "continual", "data", "evaluation", "experiment", "head"),
+        *(
+            "adapt",
+            "augment",
+            "backbone",
+            "classifier",
+            "continual",
+            "data",
+            "evaluation",
+            "experiment",
+            "head",
+        ),
         *("loss", "memory", "mixup", "optimizer", "recipe", "sampler", "scheduler", "tracking"),
     }
     assert {path.name for path in CONF.iterdir() if path.is_dir()} - set(NOT_COMPOSED) == tested
@@ -141,6 +151,20 @@ def assert_at_defaults(node: DictConfig, given: tuple[str, ...] = (), chosen: tu
 def test_continual(choice: str, table: ClassTable) -> None:
     made = built_objective(composed("train", "recipe=continual", f"continual={choice}"), table)
     assert isinstance(made, Plain if choice == "none" else Method)
+
+
+@pytest.mark.parametrize("choice", choices("adapt"))
+def test_adapt(choice: str) -> None:
+    config = composed("train", f"adapt={choice}", "backbone=timm", "backbone.name=test_resnet")
+    if choice == "none":
+        return
+    assert_at_defaults(config.adapt)
+    if choice == "lora":
+        pytest.importorskip("peft")
+    embedder = built_embedder(config, instantiate(config.data))
+    instantiate(config.adapt).apply(embedder)
+    trained = [parameter.requires_grad for parameter in embedder.backbone.parameters()]
+    assert any(trained) == (choice != "frozen") and all(trained) == (choice == "finetune")
 
 
 @pytest.mark.parametrize("choice", choices("memory"))

@@ -41,7 +41,7 @@ def _by_evaluation(evaluation: str, key: str, seen: Preview) -> str | None:
 def _by_recipe(recipe: str, key: str, seen: Preview) -> str | None:
     if recipe != "continual" and _within(key, _STREAM):
         return f"recipe={recipe} has no stream of tasks; add recipe=continual"
-    if recipe == "continual" and _within(key, (*_EPISODES, "validation", "mixup", "memory")):
+    if recipe == "continual" and _within(key, (*_EPISODES, "validation", "mixup", "memory", "adapt")):
         return "recipe=continual makes no use of it; leave it out"
     if recipe == "continual" and _within(key, ("loss",)) and not _takes_loss(seen):
         return f"continual={seen.choices['continual']} has a loss of its own; leave it out"

@@ -57,6 +57,15 @@ def leak_label(trained_on: dict[str, Any], source: Source, part: str) -> str:
     return "; ".join(seen)
 
 
+def origin(trained_on: dict[str, Any]) -> str:
+    """One line on all that the weights were trained on, the last first; `trained_on` as in `leak_label`."""
+    said = f"{trained_on['data']} ({trained_on['split']})"
+    before = trained_on["before"]
+    if isinstance(before, dict):
+        return f"{said}; before that {origin(before)}"
+    return f"{said}, from scratch" if before == "none" else f"{said}; before that foreign weights ({before})"
+
+
 def _of_training(trained_on: dict[str, Any], source: Source, part: str) -> str:
     data, tested = trained_on["data"], identity(source)
     if trained_on["images"] == tested["images"]:

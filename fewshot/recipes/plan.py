@@ -18,9 +18,9 @@ from fewshot.recipes import few_shot, retrieval
 from fewshot.recipes.continual_evaluation import finished_matrices
 from fewshot.recipes.model import load_model, load_nothing, model_file
 from fewshot.recipes.retrieval import refuse_senseless
-from fewshot.recipes.run_record import load_config, newest_run, resumable
+from fewshot.recipes.run_record import newest_run, resumable
 from fewshot.recipes.stream_parts import samplers_for, steps_for, stream_parts
-from fewshot.recipes.subject import source_for
+from fewshot.recipes.subject import data_of, source_for
 from fewshot.recipes.training_data import training_data
 from fewshot.recipes.training_parts import training_parts
 from fewshot.recipes.training_run import Recipe, run_name
@@ -95,7 +95,7 @@ def plan_evaluation(config: DictConfig) -> Lines:
         return [*lines, ("stream", f"{tasks} tasks, every one measured anew"), ("machine", _machine(machine))]
     path = model_file(run)
     model = load_model(path, torch.device("cpu"))
-    node = config.data if config.data is not None else load_config(path.parent).data
+    node = config.data if config.data is not None else data_of(path, model)
     source = source_for(model.architecture, node, kind)
     data, packed = _data_line(source)
     lines += [("model", _network(model.embedder)), ("data", data)]

@@ -18,6 +18,7 @@ from fewshot.errors import InputError
 from fewshot.evaluation.embedding_cache import EmbeddingCache, embedding_key
 from fewshot.evaluation.embeddings import Embeddings, embed
 from fewshot.progress import Progress
+from fewshot.recipes.exported import CARD
 from fewshot.recipes.leakage import leak_label
 from fewshot.recipes.model import Architecture, Model, load_model, model_file
 from fewshot.recipes.run_record import load_config, newest_run
@@ -72,7 +73,7 @@ class Subject:
         )
         path = model_file(run)
         model = load_model(path, machine.device)
-        node = config.data if config.data is not None else load_config(path.parent).data
+        node = config.data if config.data is not None else data_of(path, model)
         source = source_for(model.architecture, node, protocol)
         image_set = open_image_set(source, machine.device)
         classes = source.class_split(image_set.class_names).part(config.part)
@@ -137,6 +138,25 @@ class Subject:
             f"data       {source.name} ({source.split}), {classes}, {source.size} px\n"
             f"seen       {self.leak}"
         )
+
+
+def data_of(path: Path, model: Model) -> DictConfig:
+    """The node of the data set that a run was trained on.
+
+    Args:
+        path: of the model.
+        model: what lies there.
+
+    Raises:
+        InputError: the model lies in no run.
+    """
+    if path.name == CARD:
+        raise InputError(
+            f"{path.parent} is an exported model, which leaves open where images are: add "
+            f"data={model.trained_on['data']}, what it was trained on, or another data set"
+        )
+    node: DictConfig = load_config(path.parent).data
+    return node
 
 
 def source_for(architecture: Architecture, node: DictConfig, protocol: str) -> Source:

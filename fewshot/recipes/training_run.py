@@ -79,7 +79,11 @@ def run_training(config: DictConfig, recipe: Recipe) -> Path:
             tracker=run.tracker,
             folder=run.folder,
             card=lambda _: card(
-                parts.network.architecture, parts.network.trained_on, selection, data.base.names
+                parts.network.architecture,
+                parts.network.trained_on,
+                selection,
+                data.base.names,
+                source=data.source,
             ),
             state=started.state,
         )

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fewshot.errors import InputError
+from fewshot.models.adaptation import merged_state
 from fewshot.models.embedder import Embedder
 from fewshot.progress import Progress
 from fewshot.randomness import generator, stream_key
@@ -199,7 +200,7 @@ def train(
         checkpoint.save(folder / "last.pt", content, keep_previous=True)
 
     def save_best() -> None:
-        content = {**card(evaluated), "embedder": evaluated.state_dict(), "step": outcome.steps}
+        content = {**card(evaluated), "embedder": merged_state(evaluated), "step": outcome.steps}
         if processes.first:
             checkpoint.save(folder / "best.pt", content)
 
