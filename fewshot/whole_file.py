@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+_UNFINISHED = re.compile(r"\..+\.\d+")
+"""As `whole_file` names them."""
 
 
 @contextmanager
@@ -39,6 +43,14 @@ def whole_file(path: Path, *, keep_replaced: Path | None = None) -> Iterator[Bin
             beside.unlink()
         raise
     sync_folder(path.parent)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the files that killed writers left in a folder and below; nobody else may be writing there."""
+    for left in folder.rglob(".*"):
+        if _UNFINISHED.fullmatch(left.name) and left.is_file():
+            with suppress(OSError):  # it is in nobody's way
+                left.unlink()
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -30,8 +30,11 @@ _MEND = "if you trust it, unpack it yourself and give the folder"
 ZIPS = (".zip",)
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
-_DAMAGE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
-"""RuntimeError is what zipfile raises for encrypted members and unknown compression."""
+_DAMAGE = (
+    OSError, EOFError, RuntimeError, ValueError,
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+"""RuntimeError is what zipfile raises for encrypted members and unknown compression, ValueError for names."""
 
 
 class FileTree(ABC):

@@ -4,7 +4,7 @@
     python tests/trust/fuzz.py TARGET [RUNS] [SEED]
     python tests/trust/fuzz.py TARGET FILE          # one input again, as a crash left it
 
-It ends at the first defect with its traceback and keeps the input as `crash-TARGET-*` in this folder.
+It ends at the first defect with its traceback and keeps the input as `crash-TARGET` in this folder.
 """
 
 from __future__ import annotations
@@ -35,9 +35,17 @@ def main() -> None:
         longest = 4 * max(len(seed) for seed in target.seeds())
         options = [
             f"-runs={runs}", f"-seed={seed}", f"-max_len={longest}", "-rss_limit_mb=8000", "-timeout=60",
-            f"-artifact_prefix=crash-{name}-", "-print_final_stats=1", "-verbosity=0",
+            "-print_final_stats=1", "-verbosity=0",
         ]  # fmt: skip
-        atheris.Setup([sys.argv[0], *options, str(corpus)], lambda data: attempt(target, data, folder))
+
+        def read(data: bytes) -> None:
+            try:
+                attempt(target, data, folder)
+            except Exception:
+                Path(f"crash-{name}").write_bytes(data)
+                raise
+
+        atheris.Setup([sys.argv[0], *options, str(corpus)], read)
         atheris.Fuzz()
 
 
