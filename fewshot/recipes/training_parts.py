@@ -9,15 +9,18 @@ from torch.optim import Optimizer
 
 from fewshot.config import instantiate
 from fewshot.errors import InputError
+from fewshot.models.embedder import Embedder
 from fewshot.objectives.episodic import Episodic
+from fewshot.objectives.maml import MAML
 from fewshot.objectives.mixed import Mixed
 from fewshot.objectives.mixed_episodic import MixedEpisodic
 from fewshot.objectives.plain import Plain
 from fewshot.recipes.network import Network, new_network, optimizer_for
-from fewshot.recipes.objective import objective_for, require_shareable
+from fewshot.recipes.objective import maml_objective, objective_for, require_shareable
 from fewshot.recipes.schedule import schedule_for
 from fewshot.recipes.training_data import TrainingData
-from fewshot.sampling.feed import EpisodeFeed, PlainFeed, feed_for
+from fewshot.sampling.episodes import EpisodeSampler
+from fewshot.sampling.feed import EpisodeFeed, PlainFeed, PlainSampler, feed_for
 from fewshot.training.device import Machine
 from fewshot.training.loop import LoopOptions
 from fewshot.training.schedule import Schedule
@@ -35,7 +38,7 @@ class TrainingParts:
     """
 
     network: Network
-    objective: Episodic | Plain | Mixed | MixedEpisodic
+    objective: Episodic | Plain | Mixed | MixedEpisodic | MAML
     feed: EpisodeFeed | PlainFeed
     optimizer: Optimizer
     schedule: Schedule
@@ -59,12 +62,7 @@ def training_parts(config: DictConfig, data: TrainingData, machine: Machine) -> 
     feed = feed_for(data.image_set, sampler, augment, machine.device, machine.processes)
 
     network = new_network(config, data.source)
-    offered = {"classes": len(base.classes), "dim": network.embedder.dim}
-    loss = instantiate(config.loss, offered=offered)
-    if (memory := _chosen(config, "memory")) is not None:
-        loss = instantiate(memory, offered=offered, loss=loss)
-    mixup = None if (node := _chosen(config, "mixup")) is None else instantiate(node)
-    objective = objective_for(network.embedder, loss, sampler, mixup).to(machine.device)
+    objective = _objective(config, network.embedder, sampler, len(base.classes)).to(machine.device)
     require_shareable(objective, sampler, machine.processes)
 
     optimizer = optimizer_for(config, objective, machine)
@@ -81,6 +79,24 @@ def training_parts(config: DictConfig, data: TrainingData, machine: Machine) -> 
         **config.training,
     )
     return TrainingParts(network, objective, feed, optimizer, schedule, options)
+
+
+def _objective(
+    config: DictConfig, embedder: Embedder, sampler: EpisodeSampler | PlainSampler, classes: int
+) -> Episodic | Plain | Mixed | MixedEpisodic | MAML:
+    """The embedder with what it is trained by.
+
+    Args:
+        classes: how many there are to train on.
+    """
+    if (maml := config.get("maml")) is not None:
+        return maml_objective(embedder, instantiate(maml), sampler)
+    offered = {"classes": classes, "dim": embedder.dim}
+    loss = instantiate(config.loss, offered=offered)
+    if (memory := _chosen(config, "memory")) is not None:
+        loss = instantiate(memory, offered=offered, loss=loss)
+    mixup = None if (node := _chosen(config, "mixup")) is None else instantiate(node)
+    return objective_for(embedder, loss, sampler, mixup)
 
 
 def _chosen(config: DictConfig, group: str) -> DictConfig | None:
