@@ -47,7 +47,7 @@ def _by_recipe(recipe: str, key: str, seen: Preview) -> str | None:
         return "recipe=continual makes no use of it; leave it out"
     if recipe == "continual" and _within(key, ("loss",)) and not _takes_loss(seen):
         return f"continual={seen.choices['continual']} has a loss of its own; leave it out"
-    if recipe == "maml" and _within(key, ("loss", "mixup", "memory", "classifier", "training.freeze_batchnorm")):
+    if recipe == "maml" and _within(key, ("loss", "mixup", "memory", "classifier")):
         return "recipe=maml trains the adapted network's own cross-entropy; leave it out"
     if recipe == "retrieval" and _within(key, ("classifier", "validation.episodes")):
         return "recipe=retrieval chooses by Recall@1; leave it out"

@@ -81,21 +81,21 @@ class Adaptation:
         labels = torch.arange(ways, device=support.device).repeat_interleave(len(support) // ways)
         part = embedder if self.adapt == "all" else embedder.head
         learner = self._maml(part, lr=self.inner_lr, first_order=self.first_order, allow_nograd=True).clone()
-        # Below the head of ANIL the features of a support are those of the shared network, with their gradient.
+        # ANIL computes the features once, and the outer gradient passes through them.
         seen = support if self.adapt == "all" else embedder.features(support)
         for _ in range(self.inner_steps):
             learner.adapt(F.cross_entropy(learner(seen), labels))
         whole = learner.module if self.adapt == "all" else embedder
 
-        def logits(queries: Tensor) -> Tensor:
-            forward = learner if self.adapt == "all" else lambda images: learner(embedder.features(images))
-            if self.statistics == "batch":
-                made: Tensor = forward(queries)
-                return made
-            with _normalised_by_first(whole, len(support)):
-                return forward(torch.cat([support, queries]))[len(support) :]
+        def logits(images: Tensor) -> Tensor:
+            made: Tensor = learner(images if self.adapt == "all" else embedder.features(images))
+            return made
 
-        return logits
+        def by_support(queries: Tensor) -> Tensor:
+            with _normalised_by_first(whole, len(support)):
+                return logits(torch.cat([support, queries]))[len(support) :]
+
+        return logits if self.statistics == "batch" else by_support
 
     def require_package(self) -> None:
         """Raise the InputError of a missing learn2learn now, before any work."""
@@ -115,7 +115,7 @@ def require_classifier(embedder: Embedder, ways: int) -> None:
     if embedder.dim != ways:
         raise InputError(
             f"the head has {embedder.dim} outputs, but an episode has {ways} ways: MAML and ANIL adapt a "
-            "classifier of a fixed number of ways (train with head=classifier, test with the ways of training)"
+            "classifier of so many ways (train with head=classifier, test with the ways of training)"
         )
 
 

@@ -14,7 +14,7 @@ from fewshot.sampling.feed import Batch
 class MAML(nn.Module):
     """Mean over the episodes of a step of L_query(theta'), theta' being adapted to the episode's support.
 
-    Finn et al. 2017 (arXiv 1703.03400), equation 1, and with `adapt=head` Raghu et al. 2020 (arXiv 1909.09157).
+    Finn et al. 2017 (arXiv 1703.03400), equation 1; with `adapt=head` Raghu et al. 2020 (arXiv 1909.09157).
 
     Args:
         embedder: its head has as many outputs as an episode has ways.
@@ -41,7 +41,7 @@ class MAML(nn.Module):
         if batch.episodes is None:
             raise ValueError("MAML needs a batch of episodes")
         episodes, ways, shots, queries = batch.episodes
-        images = batch.images.unflatten(0, (episodes, ways, shots + queries))
+        images = batch.images.reshape(episodes, ways, shots + queries, *batch.images.shape[1:])
         truth = torch.arange(ways, device=images.device).repeat_interleave(queries)
         losses, accuracies = [], []
         # One episode after another: each has a network of its own.

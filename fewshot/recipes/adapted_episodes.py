@@ -55,11 +55,9 @@ def adapted_curve(
                     scores = labeller(query)
             if not bool(torch.isfinite(scores).all()):
                 raise InputError(
-                    f"episode {number}: the adapted network's scores are not finite; lower inner_lr or inner_steps"
+                    f"episode {number}: the adapted network's scores are not finite; lower maml.inner_lr"
                 )
             made[point, number] = scores.argmax(1).view(testbed.ways, -1).cpu().numpy()
         if progress is not None:
             progress(1)
-    return {
-        count: FewShotAccuracy(count, made[point], testbed.classes) for point, count in enumerate(shots)
-    }
+    return {count: FewShotAccuracy(count, made[point], testbed.classes) for point, count in enumerate(shots)}

@@ -58,7 +58,8 @@ class FewShotEvaluation:
             "transductive": classifier.transductive,
             "seconds": {"embedding": embedded - began, "episodes": ended - embedded},
         }
-        folder = subject.path.parent / "eval" / result_name(config, subject.source, shots, config.choices.classifier)
+        name = result_name(config, subject.source, shots, str(config.choices.classifier))
+        folder = subject.path.parent / "eval" / name
         if not processes.first:
             return folder / SUMMARY
         saved = save_result(folder, curve, testbed, subject.image_set.class_names, details)

@@ -25,7 +25,8 @@ def train(config: DictConfig) -> Path:
     """
     if config.training.freeze_batchnorm:
         raise InputError(
-            "training.freeze_batchnorm=true: recipe=maml normalises by the images of each episode; leave it out"
+            "training.freeze_batchnorm=true: recipe=maml normalises by the images of each episode; leave "
+            "it out"
         )
     return run_training(config, RECIPE)
 
@@ -57,9 +58,7 @@ class AdaptedValidation:
 
     def __call__(self, embedder: Embedder) -> dict[str, float]:
         shots = self.testbed.shots
-        curve = adapted_curve(
-            embedder, self.image_set, self.testbed, self.adaptation, [shots], self.machine
-        )
+        curve = adapted_curve(embedder, self.image_set, self.testbed, self.adaptation, [shots], self.machine)
         interval = curve[shots].interval
         return {"accuracy": interval.mean, "interval": interval.half_width}
 

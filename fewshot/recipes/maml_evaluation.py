@@ -85,7 +85,7 @@ class MAMLEvaluation:
         node = load_config(run).get("maml")
         if node is None:
             raise InputError(
-                f"run={run}: evaluation=maml is for a run of recipe=maml; leave evaluation out, and compare the two "
+                f"run={run}: evaluation=maml is for a run of recipe=maml; leave it out, and compare the "
                 "results by their folders"
             )
         trained: Adaptation = instantiate(node)

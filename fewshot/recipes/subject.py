@@ -140,7 +140,7 @@ class Subject:
 
 
 def protocol_of(recipe: str) -> str:
-    """Whose published class split a recipe trains and tests on: MAML and ANIL have that of few-shot learning."""
+    """Whose published class split a recipe trains and tests on; MAML and ANIL have that of few shots."""
     return "few_shot" if recipe == "maml" else recipe
 
 
