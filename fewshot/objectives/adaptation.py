@@ -156,7 +156,9 @@ def _normalised_by_first(network: nn.Module, count: int) -> Iterator[None]:
 
 def _by_first(layer: _BatchNorm, count: int, x: Tensor) -> Tensor:
     others = [axis for axis in range(x.ndim) if axis != 1]
-    variance, mean = torch.var_mean(x[:count].float(), others, correction=0, keepdim=True)
+    variance, mean = torch.var_mean(
+        x[:count].to(torch.promote_types(x.dtype, torch.float32)), others, correction=0, keepdim=True
+    )
     shape = mean.shape
     scale = torch.rsqrt(variance + layer.eps)
     if layer.weight is not None:

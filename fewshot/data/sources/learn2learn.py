@@ -70,8 +70,8 @@ class Learn2Learn(Source):
     """A benchmark of learn2learn, as its data sets read it from the disk; nothing is downloaded.
 
     A class is "PART/NNNN", after the label that learn2learn gives it. Its Omniglot has one part of 1,623
-    unturned characters, which it divides by Python's global random numbers; here the same 1100 / 100 / 423
-    are drawn by a fixed seed.
+    unturned characters, "ALPHABET/characterNN", which it divides by Python's global random numbers; here
+    as many, 1100 / 100 / 423, are drawn by a fixed seed.
     """
 
     name: ClassVar[str] = "learn2learn"
@@ -142,10 +142,13 @@ class Learn2Learn(Source):
     def records(self, folder: Path) -> Iterator[Record]:
         for part, (root, files) in self._parts(folder).items():
             dataset = self._opened(part, root, files)
+            characters = _characters(dataset) if self.benchmark == _OMNIGLOT else None
             for row in range(len(dataset)):
                 image, label = dataset[row]
-                name = f"{part}/{int(label):04d}"
-                yield Record(name, f"{name}/{row:06d}", self._pixels(image))
+                name, file = f"{part}/{int(label):04d}", f"{row:06d}"
+                if characters is not None:
+                    name, file = characters[row]
+                yield Record(name, f"{name}/{file}", self._pixels(image))
 
     def class_split(self, class_names: Sequence[str]) -> ClassSplit:
         if self.benchmark == _OMNIGLOT:
@@ -195,6 +198,15 @@ class Learn2Learn(Source):
         pixels = pixels.reshape(*pixels.shape[:2], self.channels)
         # Ink 255 on paper 0, as learn2learn's benchmark and our own Omniglot have it.
         return 255 - pixels if self.benchmark == _OMNIGLOT else pixels
+
+
+def _characters(dataset: Any) -> list[tuple[str, str]]:
+    """Class and file of each drawing; torchvision's labels follow the order of a directory, which varies."""
+    return [
+        (half._characters[label].replace("\\", "/"), file)
+        for half in dataset.dataset.datasets
+        for file, label in half._flat_character_images
+    ]
 
 
 def _mode(part: str) -> str:
