@@ -44,10 +44,9 @@ lint: $(VENV)/installed-test
 # Its archive does not build by a plain install from Python 3.11 on: the C files in it are stale, and build_ext makes
 # them anew with Cython. Without --no-deps, qpth would bring NumPy below 2.
 $(VENV)/installed-learn2learn: | $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check cython wheel 'setuptools>=77'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check cython wheel 'setuptools>=77' requests gym scipy tqdm
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --use-pep517 \
 		--config-settings=--global-option=build_ext learn2learn==0.2.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check requests gym scipy tqdm
 	$(BIN)/python -c 'import learn2learn' 2> /dev/null
 	@touch $@
 

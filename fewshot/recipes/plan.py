@@ -67,7 +67,8 @@ def plan_training(config: DictConfig) -> Lines:
     protocol = "continual" if recipe is None else recipe.protocol
     source: Source = instantiate(config.data, offered={"protocol": protocol})
     data, packed = _data_line(source)
-    lines = [("would", f"train, recipe={protocol}"), ("data", data)]
+    chosen = protocol if recipe is None else recipe.name
+    lines = [("would", f"train, recipe={chosen}"), ("data", data)]
     if packed:
         lines += _stream_lines(config) if recipe is None else _training_lines(config, recipe)
     else:
