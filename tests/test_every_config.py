@@ -24,7 +24,7 @@ from fewshot.evaluation.classifiers.cl2n import CL2N
 from fewshot.objectives.mixed import Mixed
 from fewshot.objectives.plain import Plain
 from fewshot.recipes.model import Architecture
-from fewshot.recipes.objective import objective_for
+from fewshot.recipes.objective import maml_objective, objective_for
 from fewshot.recipes.schedule import schedule_for
 from fewshot.recipes.table import Table
 from fewshot.sampling.class_table import ClassTable
@@ -86,6 +86,10 @@ def built_objective(config: DictConfig, table: ClassTable) -> torch.nn.Module:
     """As a training builds it, on the meta device."""
     embedder = built_embedder(config, instantiate(config.data))
     sampler = instantiate(config.sampler, table=table, seed=config.seed, stream="train")
+    if "maml" in config:
+        pytest.importorskip("learn2learn", reason="MAML is its: make learn2learn")
+        assert_at_defaults(config.maml, chosen=("adapt",))
+        return maml_objective(embedder, instantiate(config.maml), sampler)
     offered = {"classes": len(table.classes), "dim": embedder.dim}
     loss = instantiate(config.loss, offered=offered)
     if "_target_" in config.continual:

@@ -49,13 +49,13 @@ class Subject:
     config: DictConfig
 
     @classmethod
-    def open(cls, config: DictConfig, protocol: str) -> Subject:
+    def open(cls, config: DictConfig, recipe: str) -> Subject:
         """Find and load what `conf/eval.yaml` names.
 
         Args:
             config: of the evaluation.
-            protocol: few_shot or retrieval: the recipe whose newest run is meant where `run` is null,
-                and whose class split is meant where `data.split` is. Without `data` it is the run's
+            recipe: few_shot, maml or retrieval: whose newest run is meant where `run` is null, and whose
+                class split is meant where `data.split` is. Without `data` it is the run's
                 own data set, and the split that the run was trained on.
 
         Raises:
@@ -69,12 +69,12 @@ class Subject:
             keep_memory()
         machine = set_up(config.device, config.precision, config.threads)
         run = machine.processes.told_by_first(
-            lambda: Path(config.run or newest_run(Path(config.output_dir), protocol))
+            lambda: Path(config.run or newest_run(Path(config.output_dir), recipe))
         )
         path = model_file(run)
         model = load_model(path, machine.device)
         node = config.data if config.data is not None else data_of(path, model)
-        source = source_for(model.architecture, node, protocol)
+        source = source_for(model.architecture, node, protocol_of(recipe))
         image_set = open_image_set(source, machine.device)
         classes = source.class_split(image_set.class_names).part(config.part)
         leak = leak_label(model.trained_on, source, config.part)
@@ -157,6 +157,11 @@ def data_of(path: Path, model: Model) -> DictConfig:
         )
     node: DictConfig = load_config(path.parent).data
     return node
+
+
+def protocol_of(recipe: str) -> str:
+    """Whose published class split a recipe trains and tests on; MAML and ANIL have that of few shots."""
+    return "few_shot" if recipe == "maml" else recipe
 
 
 def source_for(architecture: Architecture, node: DictConfig, protocol: str) -> Source:

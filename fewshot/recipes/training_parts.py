@@ -13,16 +13,19 @@ from fewshot.config import instantiate
 from fewshot.data.augmentation import Augmentation
 from fewshot.errors import InputError
 from fewshot.models.adaptation import Frozen
+from fewshot.models.embedder import Embedder
 from fewshot.objectives.episodic import Episodic
+from fewshot.objectives.maml import MAML
 from fewshot.objectives.mixed import Mixed
 from fewshot.objectives.mixed_episodic import MixedEpisodic
 from fewshot.objectives.plain import Plain
 from fewshot.recipes.cached_features import CachedFeatures
 from fewshot.recipes.network import Network, new_network, optimizer_for
-from fewshot.recipes.objective import objective_for, require_shareable
+from fewshot.recipes.objective import maml_objective, objective_for, require_shareable
 from fewshot.recipes.schedule import schedule_for
 from fewshot.recipes.training_data import TrainingData
-from fewshot.sampling.feed import EpisodeFeed, Gathered, PlainFeed, feed_for
+from fewshot.sampling.episodes import EpisodeSampler
+from fewshot.sampling.feed import EpisodeFeed, Gathered, PlainFeed, PlainSampler, feed_for
 from fewshot.sampling.hard_classes import HardClasses
 from fewshot.training.device import Machine
 from fewshot.training.loop import LoopOptions
@@ -41,7 +44,7 @@ class TrainingParts:
     """
 
     network: Network
-    objective: Episodic | Plain | Mixed | MixedEpisodic
+    objective: Episodic | Plain | Mixed | MixedEpisodic | MAML
     feed: EpisodeFeed | PlainFeed
     optimizer: Optimizer
     schedule: Schedule
@@ -72,12 +75,7 @@ def training_parts(config: DictConfig, data: TrainingData, machine: Machine) -> 
         augment = _as_they_are
     feed = feed_for(images, sampler, augment, machine.device, machine.processes)
 
-    offered = {"classes": len(base.classes), "dim": network.embedder.dim}
-    loss = instantiate(config.loss, offered=offered)
-    if (memory := _chosen(config, "memory")) is not None:
-        loss = instantiate(memory, offered=offered, loss=loss)
-    mixup = None if (node := _chosen(config, "mixup")) is None else instantiate(node)
-    objective = objective_for(network.embedder, loss, sampler, mixup).to(machine.device)
+    objective = _objective(config, network.embedder, sampler, len(base.classes)).to(machine.device)
     if not any(parameter.requires_grad for parameter in objective.parameters()):
         raise InputError(
             "adapt=frozen leaves nothing to train: head and loss have no parameters; use head=linear, or "
@@ -99,6 +97,24 @@ def training_parts(config: DictConfig, data: TrainingData, machine: Machine) -> 
         **config.training,
     )
     return TrainingParts(network, objective, feed, optimizer, schedule, options)
+
+
+def _objective(
+    config: DictConfig, embedder: Embedder, sampler: EpisodeSampler | PlainSampler, classes: int
+) -> Episodic | Plain | Mixed | MixedEpisodic | MAML:
+    """The embedder with what it is trained by.
+
+    Args:
+        classes: how many there are to train on.
+    """
+    if (maml := config.get("maml")) is not None:
+        return maml_objective(embedder, instantiate(maml), sampler)
+    offered = {"classes": classes, "dim": embedder.dim}
+    loss = instantiate(config.loss, offered=offered)
+    if (memory := _chosen(config, "memory")) is not None:
+        loss = instantiate(memory, offered=offered, loss=loss)
+    mixup = None if (node := _chosen(config, "mixup")) is None else instantiate(node)
+    return objective_for(embedder, loss, sampler, mixup)
 
 
 def _cached(config: DictConfig, adapt: object, sampler: object, augment: object) -> bool:
