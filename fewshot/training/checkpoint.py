@@ -7,7 +7,7 @@ A checkpoint is a dict of tensors, numbers, strings, lists and dicts, so that it
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import torch
 
@@ -31,12 +31,34 @@ def save(path: Path, content: dict[str, Any], *, keep_previous: bool = False) ->
     previous = path.with_name(f"{path.name}.previous") if keep_previous else None
     try:
         with whole_file(path, keep_replaced=previous) as file:
-            torch.save({"format": FORMAT, **content}, file)
+            writer = _Writer(file)
+            try:
+                torch.save({"format": FORMAT, **content}, cast(BinaryIO, writer))
+            except RuntimeError as problem:
+                # torch's zip writer hides what happened, such as a full disk, behind an error of its own.
+                raise writer.failure or problem from problem
     except (OSError, RuntimeError) as problem:
-        # torch's zip writer hides the errno of a full disk behind a RuntimeError.
         raise InputError(
             f"cannot write checkpoint {path}: {_first_line(problem)}; free space or choose output_dir="
         ) from problem
+
+
+class _Writer:
+    """Passes bytes on to a file and keeps the error that it raised."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.failure: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as failure:
+            self.failure = failure
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -4,8 +4,11 @@ import errno
 import io
 import os
 import pickle
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import torch
@@ -86,3 +89,15 @@ def test_the_previous_one_stands_in_for_a_damaged_last(tmp_path: Path) -> None:
     (tmp_path / "last.pt.previous").unlink()
     with pytest.raises(InputError, match=r"last\.pt is damaged"):
         checkpoint.load_last(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+def test_a_full_disk_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def full(path: Path, *, keep_replaced: Path | None = None) -> Iterator[BinaryIO]:
+        with open("/dev/full", "wb", buffering=0) as file:
+            yield file
+
+    monkeypatch.setattr(checkpoint, "whole_file", full)
+    with pytest.raises(InputError, match=r"No space left on device; free space or choose output_dir="):
+        checkpoint.save(tmp_path / "last.pt", {"weights": torch.zeros(100_000)})
