@@ -67,9 +67,8 @@ def resident() -> float:
 def main() -> None:
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 120.0
     began = time.monotonic()
-    print(
-        f"{'minutes':>8}{'round':>7}{'MiB':>8}{'files':>7}{'threads':>9}{'MiB on disk':>13}{'files there':>13}"
-    )
+    columns = ("minutes", "round", "MiB", "files", "threads", "MiB on disk", "files there")
+    print("".join(f"{name:>13}" for name in columns))
     number = 0
     with tempfile.TemporaryDirectory() as place:
         os.environ["FEWSHOT_DATA"] = f"{place}/data"

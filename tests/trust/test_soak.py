@@ -1,4 +1,4 @@
-"""What a process holds does not grow from one training and evaluation to the next; soak.py watches for hours."""
+"""What a process holds does not grow from one training to the next; soak.py watches for hours."""
 
 from __future__ import annotations
 
