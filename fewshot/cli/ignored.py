@@ -7,7 +7,7 @@ from fewshot.cli.preview import EVERYTHING, Preview
 from fewshot.errors import InputError
 
 _TASK = ("ways", "shots", "queries")
-_EPISODES = (*_TASK, "episodes", "classifier")
+_EPISODES = (*_TASK, "episodes", "classifier", "episode", "temperature")
 _STREAM = ("continual", "tasks", "first_task", "class_order", "scenario")
 
 

@@ -58,9 +58,9 @@ def fitted_temperature(groups: Sequence[Group]) -> float:
     """The T that minimises the mean NLL of softmax(scores / T) (Guo et al. 2017, arXiv 1706.04599).
 
     In b = 1 / T the NLL is convex: its slope is mean(E_p[s] - s_y) and its curvature mean(Var_p[s]). The root
-    of the slope is found by Newton's steps within a bracket that halves wherever a step leaves it. Where there
-    is no root (every query right, or the scores worse than a guess) T is the nearer end of a range of 1e-6 to
-    1e6 times the mean spread of the scores.
+    of the slope is found by Newton's steps within a bracket, which halves wherever a step leaves it. Where
+    there is no root (every query right, or the scores worse than a guess) T is the nearer end of a range of
+    1e-6 to 1e6 times the mean spread of the scores.
 
     Args:
         groups: of all queries; those of different numbers of ways lie in different ones.

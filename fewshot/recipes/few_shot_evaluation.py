@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,23 +12,25 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from fewshot.config import instantiate
+from fewshot.config import instantiate, plain
 from fewshot.data.source import Source
-from fewshot.errors import InputError
-from fewshot.evaluation.accuracy import shot_curve
+from fewshot.evaluation.accuracy import FewShotAccuracy, shot_curve
 from fewshot.evaluation.classifiers.cl2n import CL2N
 from fewshot.evaluation.classifiers.classifier import Classifier
-from fewshot.evaluation.result_files import SUMMARY, save_result
+from fewshot.evaluation.general_accuracy import GeneralAccuracy, evaluate_general
+from fewshot.evaluation.intervals import mean_interval
+from fewshot.evaluation.result_files import SUMMARY, save_general_result, save_result
 from fewshot.progress import Progress
+from fewshot.recipes.calibrated import Calibration, asked_for, calibrations
 from fewshot.recipes.model import Model
 from fewshot.recipes.subject import Subject
-from fewshot.sampling.class_table import ClassTable
-from fewshot.sampling.testbed import draw_testbed
+from fewshot.recipes.testbeds import kind_name, shots_of, testbed_for, told
+from fewshot.sampling.testbed import Testbed
 
 
 @dataclass(frozen=True)
 class FewShotEvaluation:
-    """Accuracy on a testbed, as `ways`, `shots`, `queries`, `episodes` and `classifier` say."""
+    """Accuracy on a testbed, as `ways`, `shots`, `queries`, `episodes`, `episode` and `classifier` say."""
 
     def __call__(self, config: DictConfig) -> Path:
         """Evaluate, print the summary and save the result.
@@ -39,61 +42,89 @@ class FewShotEvaluation:
             InputError: anything the user can mend.
         """
         began = time.monotonic()
-        shots = sorted({config.shots} if isinstance(config.shots, int) else set(config.shots))
-        if not shots or shots[0] < 1:
-            raise InputError(f"shots={config.shots} must be a number from 1 on, or a list of such")
+        shots = shots_of(config)
+        calibrated = asked_for(config)
         subject = Subject.open(config, "few_shot")
-        image_set = subject.image_set
-        testbed = draw_testbed(
-            ClassTable.of(image_set, subject.classes),
-            config.part,
-            ways=config.ways,
-            shots=max(shots),
-            queries=config.queries,
-            episodes=config.episodes,
-            seed=config.seed,
-        )
+        image_set, processes = subject.image_set, subject.machine.processes
+        testbed = testbed_for(config, subject.source, image_set, config.part, classes=subject.classes)
         classifier = with_mean(instantiate(config.classifier), subject.model)
         embeddings = subject.embed(np.unique(testbed.images), config.part)
         embedded = time.monotonic()
+        curve: Mapping[int, FewShotAccuracy | GeneralAccuracy]
         with Progress(f"classifying with {config.choices.classifier}", len(testbed), "episodes") as progress:
-            processes = subject.machine.processes
-            curve = shot_curve(
-                embeddings, testbed, classifier, shots, processes=processes, progress=progress.advance
-            )
+            if isinstance(testbed, Testbed):
+                balanced = curve = shot_curve(
+                    embeddings, testbed, classifier, shots, processes=processes, progress=progress.advance
+                )
+            else:
+                general = evaluate_general(
+                    embeddings,
+                    testbed.episodes,
+                    classifier,
+                    processes=processes,
+                    progress=progress.advance,
+                )
+                curve = {shots[0]: general}
+        found = calibrations(subject, config, classifier, shots, testbed, embeddings) if calibrated else {}
         ended = time.monotonic()
 
         details: dict[str, Any] = {
             **subject.details(),
             "classifier": str(config.choices.classifier),
             "transductive": classifier.transductive,
+            **({"calibration": {str(n): made.details() for n, made in found.items()}} if found else {}),
             "seconds": {"embedding": embedded - began, "episodes": ended - embedded},
         }
         folder = subject.path.parent / "eval" / result_name(config, subject.source, shots)
         if not processes.first:
             return folder / SUMMARY
-        saved = save_result(folder, curve, testbed, image_set.class_names, details)
+        if isinstance(testbed, Testbed):
+            saved = save_result(folder, balanced, testbed, image_set.class_names, details)
+        else:
+            kind = str(kind_name(config))
+            saved = save_general_result(folder, general, testbed, kind, image_set.class_names, details)
 
         print(subject.heading())
         print(
-            f"testbed    {config.ways}-way, {config.queries} queries a class, {len(testbed):,} episodes, "
-            f"seed {config.seed}, sha256 {testbed.sha256[:12]}"
+            f"testbed    {told(testbed)}, {len(testbed):,} episodes, seed {config.seed}, "
+            f"sha256 {testbed.sha256[:12]}"
         )
         together = " (transductive: the queries of an episode are seen together)"
         print(f"classifier {config.choices.classifier}{together if classifier.transductive else ''}")
         for count in shots:
             interval = curve[count].interval
             accuracy = f"{100 * interval.mean:.2f} +- {100 * interval.half_width:.2f} %"
-            print(f"{f'{count}-shot':<10} {accuracy}  (95% over episodes)")
+            # Of general episodes the line on the testbed says how many shots there are.
+            title = f"{count}-shot" if isinstance(testbed, Testbed) else "accuracy"
+            print(f"{title:<10} {accuracy}  (95% over episodes)")
+            _print_rejection(curve[count])
+            if count in found:
+                _print_calibration(found[count], config.part)
         per_class = sorted((share, number) for number, share in curve[shots[-1]].per_class().items())
         hardest, easiest = (
             f"{100 * share:.1f} % {image_set.class_names[n]}" for share, n in (per_class[0], per_class[-1])
         )
-        print(f"classes    {hardest} (hardest) to {easiest}, {shots[-1]}-shot; all in the file")
+        of = f", {shots[-1]}-shot" if isinstance(testbed, Testbed) else ""
+        print(f"classes    {hardest} (hardest) to {easiest}{of}; all in the file")
         spent = f"{embedded - began:.1f} s to load and embed, {ended - embedded:.1f} s for the episodes"
         print(f"time       {spent}")
         print(f"saved      {saved}")
         return saved
+
+
+def _print_rejection(result: FewShotAccuracy | GeneralAccuracy) -> None:
+    if isinstance(result, GeneralAccuracy) and result.auroc:
+        by = ", ".join(f"{mean_interval(areas)} by {name}" for name, areas in result.auroc.items())
+        print(f"rejection  AUROC {by}  (x 100)")
+
+
+def _print_calibration(made: Calibration, part: str) -> None:
+    before, after = made.evaluated
+    print(
+        f"softmax    temperature {made.temperature:.4g}, fitted on {made.episodes:,} validation episodes; "
+        f"NLL {before.nll:.4f} -> {after.nll:.4f}, ECE {100 * before.ece:.2f} -> {100 * after.ece:.2f} % on "
+        f"{made.measured:,} {part} episodes"
+    )
 
 
 def with_mean(classifier: Classifier, model: Model) -> Classifier:
@@ -103,8 +134,12 @@ def with_mean(classifier: Classifier, model: Model) -> Classifier:
 
 def result_name(config: DictConfig, source: Source, shots: list[int]) -> str:
     """Folder of a result: the same settings give the same name, and the same result."""
+    kind = kind_name(config)
+    options = plain(config.episode) if kind is not None else {}
+    chosen = "".join(f"-{key}{value}" for key, value in options.items() if key != "_target_")
     parts = [
         f"{source.name}-{source.split}-{config.part}",
+        *([f"{kind}{chosen}"] if kind is not None else []),
         f"{config.ways}w{'-'.join(map(str, shots))}s{config.queries}q",
         str(config.choices.classifier),
         f"{config.episodes}e",

@@ -39,6 +39,13 @@ class GeneralEpisodes(NamedTuple):
         ways: NDArray[np.int64] = self.support_labels.max(axis=1) + 1
         return ways
 
+    @property
+    def images(self) -> NDArray[np.int64]:
+        """int64 [n], the numbers of all images, ascending."""
+        found = np.unique(np.concatenate([self.support.ravel(), self.query.ravel()]))
+        images: NDArray[np.int64] = found[found != PADDING]
+        return images
+
     def first(self, count: int) -> GeneralEpisodes:
         """The first `count` episodes."""
         return GeneralEpisodes(*(array[:count] for array in self))

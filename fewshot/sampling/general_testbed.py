@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fewshot.errors import InputError
 from fewshot.sampling.class_table import ClassTable
 from fewshot.sampling.episode_kind import EpisodeKind, Task
-from fewshot.sampling.general_episodes import PADDING, Draw, GeneralEpisodes, draw_images
+from fewshot.sampling.general_episodes import Draw, GeneralEpisodes, draw_images
 from fewshot.sampling.testbed import Testbed
 
 
@@ -40,11 +40,7 @@ class GeneralTestbed:
     @property
     def images(self) -> NDArray[np.int64]:
         """int64 [n], the numbers of all its images, ascending."""
-        found: NDArray[np.int64] = np.unique(
-            np.concatenate([self.episodes.support.ravel(), self.episodes.query.ravel()])
-        )
-        images: NDArray[np.int64] = found[found != PADDING]
-        return images
+        return self.episodes.images
 
 
 def draw_general_testbed(
