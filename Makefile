@@ -9,7 +9,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST_FLAGS ?= -q -n auto
+PYTEST_FLAGS ?= -q -n auto --dist loadgroup
 
 .PHONY: help demo test lint table learn2learn
 .DEFAULT_GOAL := help

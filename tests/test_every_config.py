@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from fewshot.recipes.objective import maml_objective, objective_for
 from fewshot.recipes.schedule import schedule_for
 from fewshot.recipes.table import Table
 from fewshot.sampling.class_table import ClassTable
+from fewshot.sampling.episode_kind import Task
+from fewshot.sampling.general_testbed import draw_general_testbed
 from fewshot.targets import resolve_target
 from fewshot.tracking.guarded import trackers
 
@@ -120,6 +123,7 @@ def test_every_group_is_tested_here() -> None:
             "classifier",
             "continual",
             "data",
+            "episode",
             "evaluation",
             "experiment",
             "head",
@@ -288,6 +292,19 @@ def test_classifier(program: str, choice: str) -> None:
     support, query = (centres + 0.1 * torch.randn(2, 5, n, 6, generator=draw) for n in (3, 4))
     predicted = classifier.fit(support).predict(query.flatten(1, 2)).argmax(-1)
     assert torch.equal(predicted, torch.arange(5).repeat_interleave(4).expand(2, -1))
+
+
+@pytest.mark.parametrize("choice", choices("episode"))
+def test_episode(choice: str, table: ClassTable) -> None:
+    config = composed("eval", f"episode={choice}")
+    if choice == "balanced":
+        assert "_target_" not in config.episode
+        return
+    assert_at_defaults(config.episode)
+    table = replace(table, superclasses=tuple(f"of {i % 7}" for i in range(70)))
+    kind = instantiate(config.episode)
+    made = draw_general_testbed(table, "test", kind, Task(5, 5, 15), episodes=3, seed=0)
+    assert len(made) == 3 and made.told in kind.describe(Task(5, 5, 15))
 
 
 @pytest.mark.parametrize("choice", choices("tracking"))

@@ -68,6 +68,7 @@ def check(arguments: Arguments, conf: ConfFolder, name: str, schema: type) -> Pr
                 f"a list is written {override.key}=[{override.text}]"
             )
         if override.key not in conf.groups:
+            _check_singular(override, conf)
             _check_type(override, schema)
     _check_resume(arguments, name)
     _check_length(arguments, seen)
@@ -182,6 +183,17 @@ def _unknown(key: str, path: str, part: str, node: Any, seen: Preview) -> str:
 
 def _keys(node: Any) -> list[str]:
     return [str(key) for key in node if key != "_target_"] if isinstance(node, Mapping) else []
+
+
+def _check_singular(override: Override, conf: ConfFolder) -> None:
+    """`episodes=open_set` means the kind, `episode=`; `episodes` is a number."""
+    group = override.key.removesuffix("s")
+    if group != override.key and group in conf.groups:
+        for value in override.values:
+            if value in conf.choices(group):
+                raise InputError(
+                    f"{override.word}: {override.key} is how many there are; write {group}={value}"
+                )
 
 
 def _check_type(override: Override, schema: type) -> None:

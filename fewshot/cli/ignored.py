@@ -7,7 +7,7 @@ from fewshot.cli.preview import EVERYTHING, Preview
 from fewshot.errors import InputError
 
 _TASK = ("ways", "shots", "queries")
-_EPISODES = (*_TASK, "episodes", "classifier")
+_EPISODES = (*_TASK, "episodes", "classifier", "episode", "temperature")
 _STREAM = ("continual", "tasks", "first_task", "class_order", "scenario")
 
 
@@ -31,7 +31,7 @@ def refuse_ignored(arguments: Arguments, seen: Preview) -> None:
 
 
 def _by_evaluation(evaluation: str, key: str, seen: Preview) -> str | None:
-    if evaluation == "maml" and _within(key, ("classifier", "batch", "cache")):
+    if evaluation == "maml" and _within(key, ("classifier", "batch", "cache", "episode", "temperature")):
         return "evaluation=maml adapts the network to each episode by itself; leave it out"
     if evaluation not in ("few_shot", "maml") and _within(key, _EPISODES):
         return f"evaluation={evaluation} has no episodes; leave it out"

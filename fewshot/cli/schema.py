@@ -87,6 +87,7 @@ class EvalSchema:
     shots: int | list[int]
     queries: int
     episodes: int
+    temperature: str | None
     device: str
     precision: str
     threads: int | None

@@ -194,6 +194,10 @@ class Source(ABC):
             InputError: a class of the split is not in the set, though others of its part are.
         """
 
+    def superclasses(self, class_names: Sequence[str]) -> tuple[str, ...] | None:
+        """The superclass that the owner puts each of these classes in; None: the set has none."""
+        return None
+
     def query_gallery(self, names: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
         """Which images search and which are searched, where the owner divides the test images so.
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fewshot.data.image_set import ImageSet
 from fewshot.evaluation.classifiers.classifier import Classifier
 from fewshot.evaluation.embeddings import Embeddings
+from fewshot.sampling.general_episodes import GeneralEpisodes
 from fewshot.sampling.testbed import Testbed
 
 
@@ -21,8 +22,9 @@ class EvaluatedImages:
         what: they are, in words.
         image_set: holds their pixels and the names of their classes.
         embeddings: of them.
-        testbed: the episodes they were evaluated in; None of another evaluation.
+        testbed: the balanced episodes they were evaluated in; None of another evaluation.
         classifier: which classified these.
+        episodes: the same, or those that are not balanced, in the general form.
     """
 
     what: str
@@ -30,6 +32,7 @@ class EvaluatedImages:
     embeddings: Embeddings
     testbed: Testbed | None = None
     classifier: Classifier | None = None
+    episodes: GeneralEpisodes | None = None
 
     @property
     def labels(self) -> NDArray[np.int64]:

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from fewshot.errors import InputError
 from fewshot.evaluation.accuracy import FewShotAccuracy
+from fewshot.evaluation.general_accuracy import GeneralAccuracy
+from fewshot.evaluation.intervals import mean_interval
+from fewshot.sampling.general_testbed import GeneralTestbed
 from fewshot.sampling.testbed import Testbed
 from fewshot.whole_file import whole_file, write_whole
 
@@ -29,7 +32,7 @@ class SavedResult:
         summary: what result.json holds.
         shots: int64 [points], the shots of each point of the curve, ascending.
         accuracies: float64 [points, episodes].
-        predictions: int16 [points, episodes, ways, queries].
+        predictions: int16 [points, episodes, ways, queries]; of general episodes [1, episodes, m].
         classes: int64 [episodes, ways].
     """
 
@@ -69,7 +72,7 @@ def save_result(
     """
     if not curve:
         raise ValueError("there is no result to save")
-    points = [_point(curve[count], class_names) for count in sorted(curve)]
+    points = [_point(count, curve[count], class_names) for count in sorted(curve)]
     summary = {
         **{key: value for key, value in points[-1].items() if key != "shots"},
         "ways": testbed.ways,
@@ -90,8 +93,49 @@ def save_result(
     return write_summary_and_arrays(folder, summary, details, EPISODES, arrays)
 
 
+def save_general_result(
+    folder: Path,
+    result: GeneralAccuracy,
+    testbed: GeneralTestbed,
+    kind: str,
+    class_names: Sequence[str],
+    details: Mapping[str, Any],
+) -> Path:
+    """Write the result on general episodes, as `save_result` does.
+
+    Beside its keys the summary has the `episode` that was chosen (`kind`), the `task` in words, and, where
+    queries are outside the support, `rejection`: the mean AUROC with its interval for each measure.
+    `episodes.npz` has the true `labels` int16 [episodes, m] and `auroc_MEASURE` [episodes] as well.
+    """
+    shots = testbed.task.shots
+    point = _point(shots, result, class_names)
+    rejection = {name: mean_interval(areas) for name, areas in result.auroc.items()}
+    summary = {
+        **{key: value for key, value in point.items() if key != "shots"},
+        **testbed.task._asdict(),
+        "episode": kind,
+        "task": testbed.told,
+        "rejection": {
+            name: {"auroc": area.mean, "interval": area.half_width} for name, area in rejection.items()
+        },
+        "split": testbed.split,
+        "testbed_seed": testbed.seed,
+        "testbed_sha256": testbed.sha256,
+        "curve": [point],
+    }
+    arrays: dict[str, NDArray[Any]] = {
+        "shots": np.array([shots], dtype=np.int64),
+        "accuracies": result.accuracies[None],
+        "predictions": result.predictions[None],
+        "classes": result.classes,
+        "labels": result.labels,
+        **{f"auroc_{name}": areas for name, areas in result.auroc.items()},
+    }
+    return write_summary_and_arrays(folder, summary, details, EPISODES, arrays)
+
+
 def read_result(folder: Path) -> SavedResult:
-    """Read what `save_result` wrote.
+    """Read what `save_result` or `save_general_result` wrote.
 
     Raises:
         InputError: there is no whole result.
@@ -147,10 +191,12 @@ def read_summary_and_arrays(
         raise InputError(f"the evaluation in {folder} is damaged ({error}); run eval.py again") from error
 
 
-def _point(result: FewShotAccuracy, class_names: Sequence[str]) -> dict[str, Any]:
+def _point(
+    shots: int, result: FewShotAccuracy | GeneralAccuracy, class_names: Sequence[str]
+) -> dict[str, Any]:
     interval = result.interval
     return {
-        "shots": result.shots,
+        "shots": shots,
         "accuracy": interval.mean,
         "interval": interval.half_width,
         "interval_method": f"95%, {interval.method} over episodes",

@@ -27,8 +27,10 @@ from fewshot.recipes.model import Model, load_model, model_file
 from fewshot.recipes.run_record import load_config
 from fewshot.recipes.stream_parts import scenario_of
 from fewshot.recipes.subject import protocol_of, source_for
+from fewshot.recipes.testbeds import in_general, testbed_for
 from fewshot.sampling.class_table import ClassTable
-from fewshot.sampling.testbed import Testbed, draw_testbed
+from fewshot.sampling.general_episodes import GeneralEpisodes
+from fewshot.sampling.testbed import Testbed
 from fewshot.training.device import Machine, set_up
 
 # Images embedded at most where no cache holds them, by their side in pixels: seconds on a CPU.
@@ -68,23 +70,19 @@ def evaluated_images(run: Path, summary: Mapping[str, Any] | None) -> EvaluatedI
         return opened.sample(table.all_images, what)
     if kind == "retrieval":
         return opened.cached(table.all_images, what) or opened.sample(table.all_images, what)
-    testbed = draw_testbed(
-        table,
-        part,
-        ways=config.ways,
-        shots=int(summary["shots"]),
-        queries=config.queries,
-        episodes=config.episodes,
-        seed=config.seed,
-    )
+    testbed = testbed_for(config, opened.source, opened.image_set, part, classes=classes)
     if testbed.sha256 != summary.get("testbed_sha256"):
         raise InputError(f"the images of data={opened.source.name} that are here now make other episodes")
     found = opened.cached(np.unique(testbed.images), what)
-    made = found if found is not None else opened.embedded(opened.first_episodes(testbed), what)
+    episodes = in_general(testbed, int(summary["shots"]))
+    made = found if found is not None else opened.embedded(opened.first_episodes(episodes), what)
     # A network that was adapted to each episode has no scores of its embeddings to show.
     adapted = "adaptation" in summary
     classifier = None if adapted else with_mean(instantiate(config.classifier), opened.model)
-    return EvaluatedImages(what, made.image_set, made.embeddings, testbed, classifier)
+    balanced = testbed if isinstance(testbed, Testbed) else None
+    return EvaluatedImages(
+        what, made.image_set, made.embeddings, balanced, classifier, None if adapted else episodes
+    )
 
 
 @dataclass(frozen=True)
@@ -164,12 +162,12 @@ class _Opened:
         made = self._cache.load_or_make(self._key(images), images, self.machine.device, make)
         return EvaluatedImages(what, self.image_set, made)
 
-    def first_episodes(self, testbed: Testbed) -> NDArray[np.int64]:
+    def first_episodes(self, episodes: GeneralEpisodes) -> NDArray[np.int64]:
         """int64 [n], the images of as many of the first episodes as may be embedded, of one at least."""
         count = 1
-        while count < len(testbed) and len(np.unique(testbed.images[: count + 1])) <= self._budget:
+        while count < len(episodes.query) and len(episodes.first(count + 1).images) <= self._budget:
             count += 1
-        return np.unique(testbed.images[:count])
+        return episodes.first(count).images
 
     @cached_property
     def _budget(self) -> int:

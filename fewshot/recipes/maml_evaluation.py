@@ -15,9 +15,11 @@ from fewshot.evaluation.result_files import save_result
 from fewshot.objectives.adaptation import Adaptation
 from fewshot.progress import Progress
 from fewshot.recipes.adapted_episodes import adapted_curve
-from fewshot.recipes.few_shot_evaluation import print_accuracy, result_name, shots_of, testbed_of
+from fewshot.recipes.few_shot_evaluation import print_accuracy, result_name
 from fewshot.recipes.run_record import load_config
 from fewshot.recipes.subject import Subject
+from fewshot.recipes.testbeds import balanced_testbed, shots_of
+from fewshot.sampling.class_table import ClassTable
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class MAMLEvaluation:
         subject = Subject.open(config, "maml")
         subject.machine.processes.require_one("evaluation=maml")
         adaptation = self._adaptation(subject.path.parent)
-        testbed = testbed_of(config, subject, shots)
+        table = ClassTable.of(subject.image_set, subject.classes)
+        testbed = balanced_testbed(config, table, config.part, config.episodes)
         loaded = time.monotonic()
         with Progress(f"adapting by {adaptation.name}", len(testbed), "episodes") as progress:
             curve = adapted_curve(

@@ -15,18 +15,19 @@ from fewshot.data.source import Source
 from fewshot.errors import InputError
 from fewshot.models.embedder import Embedder
 from fewshot.recipes import few_shot, maml, retrieval
+from fewshot.recipes.calibrated import asked_for
 from fewshot.recipes.continual_evaluation import finished_matrices
 from fewshot.recipes.model import load_model, load_nothing, model_file
 from fewshot.recipes.retrieval import refuse_senseless
 from fewshot.recipes.run_record import newest_run, resumable
 from fewshot.recipes.stream_parts import samplers_for, steps_for, stream_parts
 from fewshot.recipes.subject import data_of, protocol_of, source_for
+from fewshot.recipes.testbeds import shots_of, testbed_for, told
 from fewshot.recipes.training_data import training_data
 from fewshot.recipes.training_parts import training_parts
 from fewshot.recipes.training_run import Recipe, run_name
 from fewshot.sampling.class_table import ClassTable
 from fewshot.sampling.episodes import Episodes
-from fewshot.sampling.testbed import draw_testbed
 from fewshot.training.device import Machine, set_up
 
 Lines = list[tuple[str, str]]
@@ -165,24 +166,16 @@ def _evaluated(config: DictConfig, kind: str, source: Source) -> str:
         images = table.all_images
         refuse_senseless(image_set.labels.numpy()[images], config.part)
         return f"retrieval among {len(images):,} images of {among}"
-    shots = sorted({config.shots} if isinstance(config.shots, int) else set(config.shots))
-    if not shots or shots[0] < 1:
-        raise InputError(f"shots={config.shots} must be a number from 1 on, or a list of such")
+    shots = shots_of(config)
     if kind != "maml":
         instantiate(config.classifier)
-    draw_testbed(
-        table,
-        config.part,
-        ways=config.ways,
-        shots=max(shots),
-        queries=config.queries,
-        episodes=min(1, config.episodes),
-        seed=config.seed,
-    )
+    one = min(1, config.episodes)
+    testbed = testbed_for(config, source, image_set, config.part, episodes=one)
+    if asked_for(config):
+        testbed_for(config, source, image_set, "val", episodes=one)
     counts = ", ".join(f"{count}-shot" for count in shots)
-    return (
-        f"{config.episodes:,} episodes, {config.ways}-way {counts}, {config.queries} queries, of {among}; "
-        + ("each adapted to" if kind == "maml" else f"classifier={_choice(config, 'classifier')}")
+    return f"{config.episodes:,} episodes, {told(testbed)}, {counts}, of {among}; " + (
+        "each adapted to" if kind == "maml" else f"classifier={_choice(config, 'classifier')}"
     )
 
 

@@ -128,11 +128,12 @@ def evaluation_words(wanted: SavedValues, run: Path, load: Load) -> list[str]:
     words = []
     if (evaluation := choices.get("evaluation", wanted.kind)) != "few_shot":
         words.append(f"evaluation={evaluation}")
-    for group in ("evaluation", "classifier"):
-        if (choice := choices.get(group)) is None or (group == "classifier" and wanted.kind != "few_shot"):
+    usual = {"classifier": "prototype", "episode": "balanced"}
+    for group in ("evaluation", *usual):
+        if (choice := choices.get(group)) is None or (group in usual and wanted.kind != "few_shot"):
             continue
-        if group == "classifier" and choice != "prototype":
-            words.append(f"classifier={choice}")
+        if group in usual and choice != usual[group]:
+            words.append(f"{group}={choice}")
         words += _options(config.get(group) or {}, load(f"{group}/{choice}"), group)
     episodes = ("ways", "shots", "queries", "episodes") if wanted.kind == "few_shot" else ()
     for key in (*episodes, "seed", "part"):

@@ -90,8 +90,9 @@ def _few_shot(folder: Path) -> SavedValues:
         f"{shots}-shot": accuracies
         for shots, accuracies in zip(saved.shots.tolist(), saved.accuracies, strict=True)
     }
+    task = summary.get("task") or f"{summary['ways']}-way, {summary['queries']} queries a class"
     where = (
-        f"{summary['ways']}-way, {summary['queries']} queries a class, {summary['episodes']:,} episodes of "
+        f"{task}, {summary['episodes']:,} episodes of "
         f"{_name(summary)} ({summary['split']} classes), testbed seed {summary['testbed_seed']}, "
         f"sha256 {summary['testbed_sha256'][:12]}"
     )

@@ -25,6 +25,8 @@ def confusion(result: Result | None) -> Markup:
     """The confusion matrix, the pairs that are confused most, and the accuracy of each class."""
     if result is not None and result.kind == "retrieval":
         return _by_class(list(result.summary["per_class"].items()), "Recall@1")
+    if result is not None and "episode" in result.summary:
+        return _by_class(list(result.summary["per_class"].items()), "accuracy")
     accuracy, names = classified(result)
     numbers, counts = accuracy.confusion()
     place = {number: row for row, number in enumerate(numbers.tolist())}
@@ -60,6 +62,8 @@ def classified(result: Result | None) -> tuple[FewShotAccuracy, list[str]]:
     """What was predicted with the most shots, and the names of the classes in order of their numbers."""
     if result is None or result.kind != "few_shot":
         raise LeftOut("it is made from the episodes of a few-shot evaluation, and there is none")
+    if "episode" in result.summary:
+        raise LeftOut(f"it is made of balanced episodes, and these are {result.summary['episode']}")
     saved: SavedResult = read_result(result.folder)
     accuracy = FewShotAccuracy(int(saved.shots[-1]), saved.predictions[-1], saved.classes)
     names = [str(name) for name in saved.summary["per_class"]]

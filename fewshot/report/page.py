@@ -57,7 +57,7 @@ def run_page(run: RunFiles, command: Command | None, images: EvaluatedImages | s
         section("Nearest neighbours", lambda: neighbours(images)),
         section("Map of the embeddings", lambda: embedding_map(images)),
         section("Likeness of classes", lambda: class_likeness(images)),
-        section("Calibration", lambda: calibration(images)),
+        section("Calibration", lambda: calibration(shown, images)),
         section("Time and memory", lambda: cost(run)),
     ]
     lead = _headline(shown)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fewshot.report.charts import Line, line_chart
-from fewshot.report.markup import Markup, join, paragraph, percent, table, tag
+from fewshot.report.markup import NOTHING, Markup, join, paragraph, percent, table, tag
 from fewshot.report.run_files import Result, RunFiles
 from fewshot.report.section import LeftOut
 
@@ -44,7 +44,7 @@ def few_shot(chosen: Sequence[Result]) -> Markup:
         for point in summary["curve"]:
             rows.append(
                 (
-                    f"{summary['ways']}-way {point['shots']}-shot",
+                    _task(summary, point["shots"]),
                     interval(point["accuracy"], point["interval"]),
                     f"{point['episodes']:,}",
                     str(summary.get("classifier", "")),
@@ -53,7 +53,53 @@ def few_shot(chosen: Sequence[Result]) -> Markup:
             )
     head = ("task", "accuracy", "episodes", "classifier", "data")
     told = "The interval is 95% over episodes; it does not show the spread of training."
-    return join((table(head, rows, caption="Few-shot accuracy"), paragraph(told), seen(chosen)))
+    parts = [table(head, rows, caption="Few-shot accuracy"), paragraph(told)]
+    return join((*parts, rejection(chosen), softmax(chosen), seen(chosen)))
+
+
+def rejection(chosen: Sequence[Result]) -> Markup:
+    """AUROC of telling queries of unknown classes from known ones, of open-set evaluations."""
+    rows = [
+        (
+            _task(result.summary, result.summary["shots"]),
+            str(result.summary.get("classifier", "")),
+            f"highest {measure}" if measure != "distance" else "nearness to the nearest class mean",
+            interval(found["auroc"], found["interval"]),
+        )
+        for result in chosen
+        for measure, found in (result.summary.get("rejection") or {}).items()
+    ]
+    if not rows:
+        return NOTHING
+    head = ("task", "classifier", "kept by", "AUROC")
+    told = "Of queries of known classes against those of unknown ones in each episode; 50 % is a guess."
+    return join((table(head, rows, caption="Rejection of unknown classes"), paragraph(told)))
+
+
+def softmax(chosen: Sequence[Result]) -> Markup:
+    """NLL and ECE before and after a temperature that was fitted on validation episodes."""
+    rows = []
+    for result in chosen:
+        summary = result.summary
+        for shots, found in (summary.get("calibration") or {}).items():
+            before, after = found["evaluated"]
+            rows.append(
+                (
+                    _task(summary, shots),
+                    str(summary.get("classifier", "")),
+                    f"{found['temperature']:.4g}",
+                    f"{before['nll']:.4f} → {after['nll']:.4f}",
+                    f"{100 * before['ece']:.2f} → {100 * after['ece']:.2f} %",
+                )
+            )
+    if not rows:
+        return NOTHING
+    told = (
+        "The temperature was fitted by the likelihood of validation episodes; NLL and ECE are of the first "
+        "evaluated ones, without it → with it."
+    )
+    head = ("task", "classifier", "temperature", "NLL", "ECE")
+    return join((table(head, rows, caption="Temperature of the softmax"), paragraph(told)))
 
 
 def retrieval(chosen: Sequence[Result]) -> Markup:
@@ -147,8 +193,15 @@ def headline(result: Result) -> str:
     if result.kind == "continual":
         told = [f"{KINDS[k]} {percent(summary[k].get('final_average'))}" for k in KINDS if k in summary]
         return f"final average {', '.join(told)}"
-    task = f"{summary['ways']}-way {summary['shots']}-shot"
+    task = _task(summary, summary["shots"])
     return f"{task} {interval(summary['accuracy'], summary['interval'])}, {_where(summary)}"
+
+
+def _task(summary: Mapping[str, Any], shots: object) -> str:
+    """`5-way 1-shot`; of general episodes their kind in words."""
+    if "task" in summary:
+        return f"{summary['episode']}: {summary['task']}, {shots}-shot"
+    return f"{summary['ways']}-way {shots}-shot"
 
 
 def _measure(name: str) -> str:

@@ -20,12 +20,14 @@ class ClassTable:
         names: their names, for messages and reports.
         images: int64 [classes, most], image numbers, each row padded with -1.
         counts: int64 [classes], how many images each class has.
+        superclasses: name of the superclass of each; None where the data set has none, or nobody asked.
     """
 
     classes: NDArray[np.int64]
     names: tuple[str, ...]
     images: NDArray[np.int64]
     counts: NDArray[np.int64]
+    superclasses: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, image_set: ImageSet, chosen: Sequence[str]) -> ClassTable:

@@ -59,9 +59,10 @@ def test_the_pooling_is_one_override_away(pool: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "dim", "embed_dim"), [("none", 64, 64), ("linear", 512, 512), ("mlp", 128, 64)]
+    ("choice", "dim", "embed_dim"),
+    [("none", 64, 64), ("linear", 512, 512), ("mlp", 128, 64), ("classifier", 5, 64)],
 )
 def test_every_head_builds(choice: str, dim: int, embed_dim: int) -> None:
-    assert set(group("head")) == {"none", "linear", "mlp"}
+    assert set(group("head")) == {"none", "linear", "mlp", "classifier"}
     network = built(composed("backbone", "conv4"), composed("head", choice), 3, 28)
     assert (network.dim, network.embed_dim) == (dim, embed_dim)

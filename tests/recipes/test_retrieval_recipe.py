@@ -304,7 +304,7 @@ def test_evaluation_never_mixes(place: Path) -> None:
     "name,words,message",
     [
         ("eval.py", ["evaluation=retrival"], "did you mean 'retrieval'?"),
-        ("eval.py", ["evaluation=null"], "the choices are continual, few_shot, retrieval"),
+        ("eval.py", ["evaluation=null"], "the choices are continual, few_shot, maml, retrieval"),
         ("eval.py", ["evaluation.recall_at=1"], "evaluation=few_shot has no option 'recall_at'"),
         ("eval.py", ["evaluation=retrieval", "evaluation.recall_at=0"], "evaluation.recall_at=0 must be"),
         ("eval.py", ["evaluation=retrieval", "evaluation.recall_at=[]"], "must be a number from 1 on"),

@@ -32,6 +32,10 @@ RECIPES = {
 }  # fmt: skip
 
 
+pytestmark = pytest.mark.xdist_group("random_kills")
+"""Its fixture is dear: of several test processes one makes it."""
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where every recipe has a straight run and one that was killed."""

@@ -27,6 +27,8 @@ PROGRAM = Program(
         ("run=runs/RUN shots=1", "a run by name, 1-shot"),
         ("shots=5 data=cub", "the newest run on another data set's test classes"),
         ("shots=[1,5,10]", "a shot curve in one pass"),
+        ("episode=open_set", "harder episodes: with queries of unknown classes, to be rejected"),
+        ("temperature=fit", "calibrated on validation episodes: ECE and NLL before and after"),
         ("evaluation=retrieval", "the newest retrieval run: Recall@K, MAP@R, NMI and others"),
         ("evaluation=retrieval evaluation.recall_at=[1,10,100]", "other K"),
         ("evaluation=continual", "the newest continual run: each task of its stream"),

@@ -1,6 +1,7 @@
 """The published lists of classes, one text file a split; each file says where it is from.
 
-A file holds comment lines ("# origin"), the lines [train], [val], [test], and one class a line.
+A file holds comment lines ("# origin"), the lines [train], [val], [test], and one class a line;
+a list of images or of superclasses one class, or superclass, with what belongs to it a line.
 """
 
 from __future__ import annotations
@@ -34,6 +35,13 @@ def image_list(name: str) -> dict[str, tuple[str, ...]]:
         wnid, *numbers = line.split()
         images[wnid] = tuple(f"{wnid}_{number}.JPEG" for number in numbers)
     return images
+
+
+@cache
+def superclass_list(name: str) -> dict[str, str]:
+    """The superclass of each class in `NAME.txt`: a superclass and its classes a line."""
+    lines = (line.split() for line in _lines(name))
+    return {member: superclass for superclass, *members in lines for member in members}
 
 
 def divide(split: ClassSplit, class_names: Sequence[str], where: str) -> ClassSplit:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot.data import pickles
-from fewshot.data.class_lists import class_list, divide
+from fewshot.data.class_lists import class_list, divide, superclass_list
 from fewshot.data.file_tree import FileTree, open_tree
 from fewshot.data.seeded_split import check_complete, halves
 from fewshot.data.source import PARTS, ClassSplit, Download, Record, Source
@@ -75,6 +75,11 @@ class Cifar100Images(Source):
     @abstractmethod
     def class_split(self, class_names: Sequence[str]) -> ClassSplit:
         """As `Source.class_split`."""
+
+    def superclasses(self, class_names: Sequence[str]) -> tuple[str, ...] | None:
+        """CIFAR-100's 20 coarse labels."""
+        coarse = superclass_list("cifar100_superclasses")
+        return tuple(coarse[name] for name in class_names)
 
     def test_images(self, names: Sequence[str]) -> NDArray[np.bool_] | None:
         folds = [name.split("/")[1:-1] for name in names]

@@ -65,3 +65,8 @@ class Glyphs(Source):
             for part, scripts in SCRIPTS.items()
         }
         return divide(ClassSplit(**parts), class_names, "data=glyphs split=scripts")
+
+    def superclasses(self, class_names: Sequence[str]) -> tuple[str, ...] | None:
+        """Scripts."""
+        script = {found.class_name: found.script for found in glyph_classes()}
+        return tuple(script[name] for name in class_names)

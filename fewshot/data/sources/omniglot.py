@@ -90,6 +90,10 @@ class Omniglot(Source):
             split = ClassSplit(*(_turned(part) for part in (split.train, split.val, split.test)))
         return divide(split, class_names, f"data=omniglot split={self.split}")
 
+    def superclasses(self, class_names: Sequence[str]) -> tuple[str, ...] | None:
+        """Alphabets; a turned character stays in its own."""
+        return tuple(name.split("/", 1)[0] for name in class_names)
+
 
 def _parts(folder: Path) -> dict[str, FileTree]:
     found = {}

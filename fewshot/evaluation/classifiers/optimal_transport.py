@@ -34,6 +34,7 @@ class OptimalTransport:
     sinkhorn: int = 50
     block_bytes: ClassVar[int] = 4 << 20
     transductive: ClassVar[bool] = True
+    assumes_balance: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("steps", "sinkhorn"):
