@@ -11,31 +11,32 @@ from torch.nn.functional import normalize
 
 from fewshot.evaluation.classifiers.cl2n import CL2N
 from fewshot.evaluation.classifiers.classifier import Classifier
+from fewshot.evaluation.classifiers.power_transform import PowerTransform
 
 
 @dataclass(frozen=True)
 class Space:
-    """Where a classifier measures distances: on the embeddings, after CL2N, and on the sphere for cosines.
+    """Where a classifier measures distances: on embeddings, after its transform, on the sphere for cosines.
 
     Attributes:
-        centred: CL2N, whose transform comes first; None for nothing.
+        before: CL2N or the power transform, which comes first; None for nothing.
         unit: whether vectors and prototypes are brought to length one, so that the Euclidean distance is
             sqrt(2 - 2 cos).
     """
 
-    centred: CL2N | None
+    before: CL2N | PowerTransform | None
     unit: bool
 
     @classmethod
     def of(cls, classifier: Classifier) -> Space:
         """The space of a classifier; Euclidean where it has no `similarity` (logistic, ridge)."""
-        centred = classifier if isinstance(classifier, CL2N) else None
-        inner = classifier.classifier if isinstance(classifier, CL2N) else classifier
-        return cls(centred, getattr(inner, "similarity", "euclidean") == "cosine")
+        before = classifier if isinstance(classifier, (CL2N, PowerTransform)) else None
+        inner = classifier if before is None else before.classifier
+        return cls(before, getattr(inner, "similarity", "euclidean") == "cosine")
 
     def vectors(self, embeddings: Tensor) -> Tensor:
         """Embeddings [..., dim] as means are taken of them."""
-        return embeddings if self.centred is None else self.centred.transform(embeddings)
+        return embeddings if self.before is None else self.before.transform(embeddings)
 
     def points(self, vectors: Tensor) -> Tensor:
         """Vectors or their means [..., dim] as distances are taken between them."""

@@ -148,3 +148,13 @@ def test_auroc_of_the_extremes() -> None:
     assert auroc(scores, positive, nobody).isnan().all()
     with pytest.raises(ValueError, match="nan"):
         auroc(scores * float("nan"), positive, ~positive)
+
+
+def test_distances_are_of_the_space_of_the_classifier(embeddings: Embeddings, table: ClassTable) -> None:
+    classifier, episodes = PowerTransform(OptimalTransport()), episodes_of(table, "open", count=2)
+    found = evaluate_general(embeddings, episodes, classifier)
+    moved = Embeddings(classifier.transform(embeddings.features), embeddings.images)
+    plain = evaluate_general(moved, episodes, NearestPrototype())
+    raw = evaluate_general(embeddings, episodes, NearestPrototype())
+    assert np.array_equal(found.auroc["distance"], plain.auroc["distance"])
+    assert not np.array_equal(raw.auroc["distance"], plain.auroc["distance"])
