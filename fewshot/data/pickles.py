@@ -52,7 +52,8 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
 }
 
 
-class _PlainUnpickler(pickle.Unpickler):
+# The one in Python: that in C fills its memo up to whatever number a file names, gigabytes for a few bytes.
+class _PlainUnpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _ALLOWED[module, name]

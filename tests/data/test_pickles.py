@@ -104,3 +104,11 @@ def test_damage_is_named(data: bytes) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.pkl: cannot be read"):
         pickles.load_path(tmp_path / "none.pkl")
+
+
+def test_a_huge_number_in_the_memo_costs_nothing() -> None:
+    """Python's reader in C makes room for all numbers below it: 32 GB."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert pickles.load_bytes(b"\x80\x02Nr" + (2**31 - 1).to_bytes(4, "little") + b".", "a.pkl") is None
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000

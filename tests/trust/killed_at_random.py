@@ -52,8 +52,8 @@ def trained(job: dict[str, Any], seconds: float) -> tuple[list[int], int]:
     draw, steps = random.Random(job["seed"]), []
     words, status = job["words"], None
     while len(steps) < job["kills"] and status is None:
-        # A resumed part repeats the start alone: a third of the whole leaves room for several.
-        status = part(words, draw.uniform(0.05, seconds / 3))
+        # A resumed part repeats the start alone, so that several find room in the time of the whole.
+        status = part(words, draw.uniform(0.1, 0.6) * seconds)
         if status is None:
             # Killed before its first checkpoint, a run is started anew.
             saved = sorted(Path(job["folder"]).glob("*/last.pt"))
