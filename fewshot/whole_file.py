@@ -1,13 +1,18 @@
-"""A file that is there whole or not at all, whatever happens while it is written."""
+"""A file, or a folder, that is there whole or not at all, whatever happens while it is written."""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+_UNFINISHED = re.compile(r"\..+\.\d+")
+"""As `whole_file` names them."""
 
 
 @contextmanager
@@ -40,6 +45,14 @@ def whole_file(path: Path, *, keep_replaced: Path | None = None) -> Iterator[Bin
     sync_folder(path.parent)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove the files that killed writers left in a folder and below; nobody else may be writing there."""
+    for left in folder.rglob(".*"):
+        if _UNFINISHED.fullmatch(left.name) and left.is_file():
+            with suppress(OSError):  # it is in nobody's way
+                left.unlink()
+
+
 def write_whole(path: Path, text: str) -> None:
     """Let `path` hold `text` as UTF-8, or what it held before.
 
@@ -48,6 +61,31 @@ def write_whole(path: Path, text: str) -> None:
     """
     with whole_file(path) as file:
         file.write(text.encode())
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A new folder that gets its name `path` when the block ends.
+
+    It is filled as `.NAME.PID` in the same folder. A block that raises anything leaves nothing; a process
+    killed within it leaves the hidden folder at most.
+
+    Args:
+        path: of the folder, which does not exist; those above it are made.
+
+    Raises:
+        OSError: the folder cannot be made, or has come to be meanwhile.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.mkdir()
+    try:
+        yield beside
+        beside.rename(path)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

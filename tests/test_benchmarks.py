@@ -17,6 +17,7 @@ ROWS = {
     "losses.py": ("n_pair", "normalized_softmax"),
     "metrix.py": ("contrastive",),
     "retrieval.py": ("nearest", "retrieve", "recall@1 0.9"),
+    "speedrun.py": ("seed 0",),
     "startup.py": ("train.py --help", "import torch"),
     "training.py": ("ours, float32", "ours, bf16", "no easyfsl to compare with"),
     "training_step.py": ("network forward", "outside the network"),

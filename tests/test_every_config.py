@@ -24,7 +24,7 @@ from fewshot.evaluation.classifiers.cl2n import CL2N
 from fewshot.objectives.mixed import Mixed
 from fewshot.objectives.plain import Plain
 from fewshot.recipes.model import Architecture
-from fewshot.recipes.objective import objective_for
+from fewshot.recipes.objective import maml_objective, objective_for
 from fewshot.recipes.schedule import schedule_for
 from fewshot.recipes.table import Table
 from fewshot.sampling.class_table import ClassTable
@@ -86,6 +86,10 @@ def built_objective(config: DictConfig, table: ClassTable) -> torch.nn.Module:
     """As a training builds it, on the meta device."""
     embedder = built_embedder(config, instantiate(config.data))
     sampler = instantiate(config.sampler, table=table, seed=config.seed, stream="train")
+    if "maml" in config:
+        pytest.importorskip("learn2learn", reason="MAML is its: make learn2learn")
+        assert_at_defaults(config.maml, chosen=("adapt",))
+        return maml_objective(embedder, instantiate(config.maml), sampler)
     offered = {"classes": len(table.classes), "dim": embedder.dim}
     loss = instantiate(config.loss, offered=offered)
     if "_target_" in config.continual:
@@ -109,7 +113,17 @@ def leaves(node: Any, path: str = "") -> Iterator[str]:
 
 def test_every_group_is_tested_here() -> None:
     tested = {
-        *("augment", "backbone", "classifier", "continual", "data", "evaluation", "experiment", "head"),
+        *(
+            "adapt",
+            "augment",
+            "backbone",
+            "classifier",
+            "continual",
+            "data",
+            "evaluation",
+            "experiment",
+            "head",
+        ),
         *("loss", "memory", "mixup", "optimizer", "recipe", "sampler", "scheduler", "tracking"),
     }
     assert {path.name for path in CONF.iterdir() if path.is_dir()} - set(NOT_COMPOSED) == tested
@@ -141,6 +155,20 @@ def assert_at_defaults(node: DictConfig, given: tuple[str, ...] = (), chosen: tu
 def test_continual(choice: str, table: ClassTable) -> None:
     made = built_objective(composed("train", "recipe=continual", f"continual={choice}"), table)
     assert isinstance(made, Plain if choice == "none" else Method)
+
+
+@pytest.mark.parametrize("choice", choices("adapt"))
+def test_adapt(choice: str) -> None:
+    config = composed("train", f"adapt={choice}", "backbone=timm", "backbone.name=test_resnet")
+    if choice == "none":
+        return
+    assert_at_defaults(config.adapt)
+    if choice == "lora":
+        pytest.importorskip("peft")
+    embedder = built_embedder(config, instantiate(config.data))
+    instantiate(config.adapt).apply(embedder)
+    trained = [parameter.requires_grad for parameter in embedder.backbone.parameters()]
+    assert any(trained) == (choice != "frozen") and all(trained) == (choice == "finetune")
 
 
 @pytest.mark.parametrize("choice", choices("memory"))

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import pytest
 
-from fewshot.whole_file import sync_folder, whole_file, write_whole
+from fewshot.whole_file import sync_folder, whole_file, whole_folder, write_whole
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -180,3 +180,14 @@ def test_what_went_wrong_is_told_though_the_new_file_is_gone(tmp_path: Path) -> 
         for path in tmp_path.iterdir():
             path.unlink()
         raise ZeroDivisionError
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), whole_folder(tmp_path / "deep/new") as folder:
+        (folder / "part").write_text("x")
+        raise RuntimeError
+    assert not list((tmp_path / "deep").iterdir())
+    with whole_folder(tmp_path / "deep/new") as folder:
+        (folder / "part").write_text("x")
+        assert not (tmp_path / "deep/new").exists()
+    assert (tmp_path / "deep/new/part").read_text() == "x" and len(list((tmp_path / "deep").iterdir())) == 1

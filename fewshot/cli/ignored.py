@@ -31,7 +31,9 @@ def refuse_ignored(arguments: Arguments, seen: Preview) -> None:
 
 
 def _by_evaluation(evaluation: str, key: str, seen: Preview) -> str | None:
-    if evaluation != "few_shot" and _within(key, _EPISODES):
+    if evaluation == "maml" and _within(key, ("classifier", "batch", "cache")):
+        return "evaluation=maml adapts the network to each episode by itself; leave it out"
+    if evaluation not in ("few_shot", "maml") and _within(key, _EPISODES):
         return f"evaluation={evaluation} has no episodes; leave it out"
     if evaluation == "continual" and _within(key, ("seed", "cache")):
         return "evaluation=continual draws nothing and keeps no embeddings; leave it out"
@@ -41,10 +43,12 @@ def _by_evaluation(evaluation: str, key: str, seen: Preview) -> str | None:
 def _by_recipe(recipe: str, key: str, seen: Preview) -> str | None:
     if recipe != "continual" and _within(key, _STREAM):
         return f"recipe={recipe} has no stream of tasks; add recipe=continual"
-    if recipe == "continual" and _within(key, (*_EPISODES, "validation", "mixup", "memory")):
+    if recipe == "continual" and _within(key, (*_EPISODES, "validation", "mixup", "memory", "adapt")):
         return "recipe=continual makes no use of it; leave it out"
     if recipe == "continual" and _within(key, ("loss",)) and not _takes_loss(seen):
         return f"continual={seen.choices['continual']} has a loss of its own; leave it out"
+    if recipe == "maml" and _within(key, ("loss", "mixup", "memory", "classifier")):
+        return "recipe=maml trains the adapted network's own cross-entropy; leave it out"
     if recipe == "retrieval" and _within(key, ("classifier", "validation.episodes")):
         return "recipe=retrieval chooses by Recall@1; leave it out"
     if recipe == "retrieval" and _within(key, _TASK) and seen.choices.get("sampler") != "episodes":

@@ -102,8 +102,10 @@ class PredictSchema:
     """Keys of `conf/predict.yaml`."""
 
     support: str | None
+    store: str | None
     query: str | list[str] | None
     run: str | None
+    model: str | None
     size: int | None
     invert: bool | None
     top: int

@@ -30,8 +30,11 @@ _MEND = "if you trust it, unpack it yourself and give the folder"
 ZIPS = (".zip",)
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
-_DAMAGE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
-"""RuntimeError is what zipfile raises for encrypted members and unknown compression."""
+_DAMAGE = (
+    OSError, EOFError, RuntimeError, ValueError,
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+"""RuntimeError is what zipfile raises for encrypted members and unknown compression, ValueError for names."""
 
 
 class FileTree(ABC):
@@ -91,8 +94,9 @@ class _Folder(FileTree):
         for name in names:
             try:
                 yield name, (self.root / name).read_bytes()
-            except OSError as error:
-                raise InputError(f"{self.root / name}: cannot be read ({error.strerror})") from error
+            except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+                reason = getattr(error, "strerror", None) or error
+                raise InputError(f"{self.root / name}: cannot be read ({reason})") from error
 
 
 class _Zip(FileTree):

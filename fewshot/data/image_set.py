@@ -82,15 +82,15 @@ class ImageSet:
             elif residency == "device":
                 images = images.to(device, copy=True)
             return cls(images, labels, tuple(manifest["classes"]), manifest, folder)
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(
-                f"{folder}: damaged ({error}); delete the folder and prepare it again"
-            ) from error
         except (MemoryError, RuntimeError) as error:
             size = f"{manifest['bytes'][pack_format.IMAGES] / 1e9:.1f} GB of pixels"
             reason = str(error).splitlines()[0] if str(error) else "out of memory"
             raise InputError(
                 f"{folder}: {size} do not fit into {residency} ({reason}); use data.residency=memmap"
+            ) from error
+        except Exception as error:  # a damaged array can raise anything
+            raise InputError(
+                f"{folder}: damaged ({error}); delete the folder and prepare it again"
             ) from error
 
     def __len__(self) -> int:

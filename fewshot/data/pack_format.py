@@ -46,20 +46,20 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        version, sizes = manifest["version"], manifest["bytes"]
+        version, sizes = manifest["version"], {name: manifest["bytes"][name] for name in (*ARRAYS, NAMES)}
     except FileNotFoundError as error:
         raise InputError(f"{folder}: there is no packed image set here ({MANIFEST} is missing)") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: the manifest cannot be read ({error}); {_MEND}") from error
     if version != VERSION:
         raise InputError(f"{folder}: packed in version {version}, this program reads {VERSION}; {_MEND}")
-    for name in (*ARRAYS, NAMES):
+    for name, size in sizes.items():
         try:
             found = (folder / name).stat().st_size
         except OSError as error:
             raise InputError(f"{folder / name}: missing from the packed set; {_MEND}") from error
-        if found != sizes[name]:
-            raise InputError(f"{folder / name}: has {found} bytes instead of {sizes[name]}; {_MEND}")
+        if found != size:
+            raise InputError(f"{folder / name}: has {found} bytes instead of {size}; {_MEND}")
     return dict(manifest)
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 import fewshot
 from fewshot.data import pack_format
 from fewshot.data.decoding import square
+from fewshot.data.image_folders import printable
 from fewshot.data.source import Record, Source
 from fewshot.errors import InputError
 from fewshot.progress import Progress
@@ -117,8 +118,9 @@ def _write_arrays(source: Source, folder: Path, beside: Path) -> dict[str, Any]:
         # on a full disk a write fails with an error where a memory map kills the process.
         file.write(_header(0, shape))
         for records, pixels in _decoded(source, folder):
-            classes.extend(record.class_name for record in records)
-            names.extend(record.name for record in records)
+            # A line break in a name would make two names of it.
+            classes.extend(printable(record.class_name) for record in records)
+            names.extend(printable(record.name) for record in records)
             file.write(pixels.data)
             progress.advance(len(records))
         count = len(names)

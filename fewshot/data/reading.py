@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from fewshot.data.decoding import decode, fit_square
 from fewshot.data.image_folders import printable
-from fewshot.data.source import Source
+from fewshot.data.source import FITS, Source
 from fewshot.errors import InputError
 
+_INVERT = ("never", "light", "always")
 _CHUNK = 16
 """Images that a thread decodes in one go."""
 
@@ -54,6 +55,18 @@ class Reading:
         """As a data set is packed."""
         invert: Literal["never", "light"] = "light" if source.ink else "never"
         return cls(source.size, source.channels, source.resize, source.fit, invert=invert)
+
+    def checked(self) -> Reading:
+        """Itself, of values that came from a file.
+
+        Raises:
+            InputError: they are of other types, or none that an image can be read by.
+        """
+        whole = [self.size, self.channels, *([] if self.resize is None else [self.resize])]
+        fits = all(type(value) is int and value > 0 for value in whole) and type(self.bicubic) is bool
+        if not fits or self.channels not in (1, 3) or self.fit not in FITS or self.invert not in _INVERT:
+            raise InputError(f"{self} is no way to read images")
+        return self
 
     def pixels(self, data: bytes, name: str) -> NDArray[np.uint8]:
         """The pixels uint8 [channels, size, size] of an encoded file.

@@ -88,7 +88,7 @@ class EmbeddingCache:
     def _load(self, key: str, rows: int) -> Tensor | None:
         try:
             array = np.load(self.folder / f"{key}.npy", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        except Exception:  # a damaged array can raise anything
             return None
         fits = array.dtype == np.float32 and array.ndim == 2 and len(array) == rows
         return torch.from_numpy(array) if fits else None

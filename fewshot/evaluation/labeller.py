@@ -8,7 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from fewshot.evaluation.classifiers.cl2n import CL2N, CL2NFitted
 from fewshot.evaluation.classifiers.classifier import Classifier, Fitted
+from fewshot.evaluation.classifiers.nearest_prototype import NearestPrototype
 from fewshot.evaluation.leave_one_out import LeftOut, leave_one_out, temperature
 from fewshot.evaluation.unlikeness import Prototypes, Space
 
@@ -82,6 +84,26 @@ class Labeller:
             Prototypes.fit(space, support, labels, ways, false_alarms, threshold),
             left_out.accuracy,
         )
+
+    @classmethod
+    def of_prototypes(cls, classifier: Classifier, prototypes: Prototypes, temperature: float) -> Labeller:
+        """Of class means alone, as `fit` makes them; it names no nearest support images.
+
+        Args:
+            classifier: nearest prototype, by distance or cosine, or CL2N before it.
+            prototypes: of the classifier's space.
+            temperature: see above.
+
+        Raises:
+            TypeError: another classifier, which needs each support image.
+        """
+        inner = classifier.classifier if isinstance(classifier, CL2N) else classifier
+        if not isinstance(inner, NearestPrototype):
+            raise TypeError(f"{type(inner).__name__} needs each support image")
+        fitted: Fitted = inner.fit_prototypes(prototypes.means[None])
+        if isinstance(classifier, CL2N):
+            fitted = CL2NFitted(classifier, fitted)
+        return cls(fitted, temperature, prototypes.points[:0], prototypes, None)
 
     def label(self, query: Tensor, classes: int, nearest: int) -> Labels:
         """Label embeddings float32 [m, dim].

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -51,17 +52,22 @@ class Prototypes:
 
     Attributes:
         space: where distances are taken.
-        points: [ways, dim].
+        means: [ways, dim], of the vectors.
         counts: float [ways], support images of each class.
         threshold: the spread from which an image counts as unlike the support; infinite if nothing says one.
         rule: one line on where the threshold comes from.
     """
 
     space: Space
-    points: Tensor
+    means: Tensor
     counts: Tensor
     threshold: float
     rule: str
+
+    @cached_property
+    def points(self) -> Tensor:
+        """[ways, dim], as distances are taken."""
+        return self.space.points(self.means)
 
     @classmethod
     def fit(
@@ -89,9 +95,10 @@ class Prototypes:
         vectors = space.vectors(support)
         counts = torch.bincount(labels, minlength=ways).to(vectors.dtype)
         sums = vectors.new_zeros(ways, vectors.shape[1]).index_add_(0, labels, vectors)
-        points = space.points(sums / counts[:, None])
+        made = cls(space, sums / counts[:, None], counts, float("inf"), "")
+        points = made.points
         if threshold is not None:
-            return cls(space, points, counts, threshold, "given")
+            return replace(made, threshold=threshold, rule="given")
         own = counts[labels]
         several = own > 1
         others = own[several] - 1
@@ -108,7 +115,7 @@ class Prototypes:
             rule = "the median distance from a class to the nearest other, since no class has two images"
         else:
             found, rule = float("inf"), "none: one image says nothing of what is unlike it"
-        return cls(space, points, counts, found, rule)
+        return replace(made, threshold=found, rule=rule)
 
     def distances(self, points: Tensor) -> Tensor:
         """Euclidean distances [m, ways] of points [m, dim] to each prototype."""

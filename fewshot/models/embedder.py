@@ -33,6 +33,8 @@ class Embedder(nn.Module):
     Images are uint8, or floating point in [0, 1], of [n, channels, height, width]. Embeddings are float32,
     under autocast too. Weights and maps are channels_last, the faster layout on CPU and CUDA alike.
 
+    `forward` also takes features [n, feature_dim] that a frozen backbone made before: then it is the head.
+
     Args:
         backbone: its last map is pooled by `pool`.
         head: a function from the dim of the pooled features to a head.
@@ -79,6 +81,7 @@ class Embedder(nn.Module):
         self.dim = self.head.dim
         self.embed_dim = self.feature_dim if self.head.training_only else self.dim
         self._batchnorm_frozen = False
+        self._backbone_frozen = False
         self.to(memory_format=torch.channels_last)
 
     @property
@@ -102,6 +105,9 @@ class Embedder(nn.Module):
         return self._project(_run(self._stages(stage)[1], features))
 
     def forward(self, images: Tensor) -> Tensor:
+        if images.ndim == 2:
+            embeddings: Tensor = self.head(images)
+            return embeddings
         return self._project(self.backbone(self.normalise(images)))
 
     def features(self, images: Tensor) -> Tensor:
@@ -122,6 +128,12 @@ class Embedder(nn.Module):
         self._batchnorm_frozen = True
         self.train(self.training)
 
+    def freeze_backbone(self) -> None:
+        """Take the backbone out of training: no gradients, and evaluation mode from now on."""
+        self._backbone_frozen = True
+        self.backbone.requires_grad_(False)
+        self.train(self.training)
+
     @contextmanager
     def statistics_kept(self) -> Iterator[None]:
         """Within it, forwards in training mode leave the running statistics of BatchNorm as they are."""
@@ -139,8 +151,10 @@ class Embedder(nn.Module):
                 layer.track_running_stats = True
 
     def train(self, mode: bool = True) -> Embedder:
-        """Training or evaluation mode, but for BatchNorm layers that are frozen."""
+        """Training or evaluation mode, but for what is frozen."""
         super().train(mode)
+        if self._backbone_frozen:
+            self.backbone.eval()
         if self._batchnorm_frozen:
             for module in self.modules():
                 if isinstance(module, _BatchNorm):

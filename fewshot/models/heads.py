@@ -65,6 +65,22 @@ class LinearHead(Head):
         super().__init__(layer, dim, normalize, training_only)
 
 
+class ClassifierHead(Head):
+    """A linear classifier of the ways of an episode, which MAML and ANIL adapt; initialised as torch does.
+
+    Evaluation without adaptation sees the features below it.
+
+    Args:
+        in_features: dim of the pooled features.
+        ways: classes of an episode.
+    """
+
+    def __init__(self, in_features: int, ways: int = 5) -> None:
+        if ways < 2:
+            raise ValueError(f"ways={ways} leaves nothing to tell apart: use 2 or more")
+        super().__init__(nn.Linear(in_features, ways), ways, normalize=False, training_only=True)
+
+
 class ProjectorHead(Head):
     """Linear maps with ReLU between them, the projector of supervised contrastive learning.
 

@@ -21,15 +21,31 @@ _DATA_OF_TAG = {
     "in21k": "ImageNet-21k",
     "in22k": "ImageNet-21k",
     "lvd142m": "LVD-142M, which contains ImageNet",
+    "lvd1689m": "LVD-1689M, which contains ImageNet",
     "dino": "ImageNet-1k without labels",
     "mae": "ImageNet-1k without labels",
+    # Of images and texts from the web; nobody can say which.
+    "openai": "WebImageText of OpenAI, which is not public",
+    "laion2b": "LAION-2B",
+    "laion400m": "LAION-400M",
+    "laiona": "LAION-Aesthetic",
+    "merged2b": "LAION-2B and COYO-700M",
+    "datacompxl": "DataComp-1B",
+    "datacomp1b": "DataComp-1B",
+    "dfn2b": "DFN-2B",
+    "dfn5b": "DFN-5B",
+    "metaclip": "MetaCLIP's images of the web",
+    "webli": "WebLI of Google, which is not public",
+    "yfcc15m": "YFCC-15M",
+    "cc12m": "CC-12M",
 }
 
 
 def data_of_tag(tag: str) -> str:
     """The training images that the tag of timm weights names, e.g. "ImageNet-1k" for "a1_in1k"."""
-    named = [data for part, data in _DATA_OF_TAG.items() if part in tag]
-    return " and ".join(named) or f"images not named by the tag {tag!r}"
+    parts = tag.split("_")
+    named = [data for part, data in _DATA_OF_TAG.items() if part in parts]
+    return " and ".join(dict.fromkeys(named)) or f"images not named by the tag {tag!r}"
 
 
 def channel_values(values: Sequence[float], in_channels: int) -> tuple[float, ...]:

@@ -78,7 +78,9 @@ class TimmBackbone(Backbone):
         origin = "none"
         if weights is not None:
             options |= _from_file(weights, config)
-            origin = f"unknown images (timm: {name}, file {Path(weights).name})"
+            # Only a name with its tag says which weights the file is meant to hold.
+            said = f"{data_of_tag(config.tag)}, by its name" if "." in name else "unknown images"
+            origin = f"{said} (timm: {name}, file {Path(weights).name})"
         elif pretrained:
             options |= _from_cache_or_network(name, config)
             origin = f"{data_of_tag(config.tag)} (timm: {name.split('.')[0]}.{config.tag})"

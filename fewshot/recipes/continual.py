@@ -82,7 +82,11 @@ def train(config: DictConfig) -> Path:
             tracker=run.tracker,
             folder=run.folder,
             card=lambda _: card(
-                parts.network.architecture, parts.network.trained_on, selection, scenario.class_names
+                parts.network.architecture,
+                parts.network.trained_on,
+                selection,
+                scenario.class_names,
+                source=parts.source,
             ),
             state=started.state,
         )

@@ -39,6 +39,7 @@ class Encoder:
         train_mean: [dim], for CL2N; None of foreign weights.
         name: the model in one line.
         machine: what to embed on.
+        path: of the model; None of foreign weights.
     """
 
     embedder: Embedder
@@ -46,6 +47,7 @@ class Encoder:
     train_mean: Tensor | None
     name: str
     machine: Machine
+    path: Path | None = None
 
     @classmethod
     def open(cls, config: DictConfig, machine: Machine) -> Encoder:
@@ -54,8 +56,14 @@ class Encoder:
         Raises:
             InputError: anything the user can mend.
         """
-        if config.backbone is not None and config.run is not None:
-            raise InputError(f"run={config.run}: a run brings its own backbone; leave run or backbone out")
+        named = [key for key in ("run", "model") if config.get(key) is not None]
+        if config.backbone is not None and named:
+            key = named[0]
+            raise InputError(
+                f"{key}={config[key]}: a run brings its own backbone; leave {key} or backbone out"
+            )
+        if len(named) > 1:
+            raise InputError(f"run={config.run} and model={config.model}: two models; leave one of them out")
         make = cls._of_run if config.backbone is None else cls._foreign
         encoder = make(config, machine)
         reading = encoder.reading
@@ -67,12 +75,13 @@ class Encoder:
 
     @classmethod
     def _of_run(cls, config: DictConfig, machine: Machine) -> Encoder:
-        run = config.run or newest_run(Path(config.output_dir), "few_shot", "retrieval")
+        run = config.get("model") or config.run
+        run = run or newest_run(Path(config.output_dir), "few_shot", "retrieval")
         path = model_file(Path(run).expanduser())
         model = load_model(path, machine.device)
         trained = f"trained on {model.trained_on['data']} ({model.trained_on['split']})"
         name = f"{path}, step {model.step}, {trained}"
-        return cls(model.embedder, _reading_of(model, path), model.train_mean, name, machine)
+        return cls(model.embedder, reading_of(model, path), model.train_mean, name, machine, path)
 
     @classmethod
     def _foreign(cls, config: DictConfig, machine: Machine) -> Encoder:
@@ -119,8 +128,10 @@ class _Pixels:
         return self.pixels[torch.from_numpy(indices)]
 
 
-def _reading_of(model: Model, path: Path) -> Reading:
-    """As the run packed its images; of a checkpoint alone by the size of its images and the usual crop."""
+def reading_of(model: Model, path: Path) -> Reading:
+    """As the model says; one of a version that did not: as its run packed images, else by the usual crop."""
+    if model.reading is not None:
+        return model.reading
     architecture = model.architecture
     if (path.parent / CONFIG).is_file():
         return Reading.of(source_for(architecture, load_config(path.parent).data, "few_shot"))

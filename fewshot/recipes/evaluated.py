@@ -26,7 +26,7 @@ from fewshot.recipes.few_shot_evaluation import with_mean
 from fewshot.recipes.model import Model, load_model, model_file
 from fewshot.recipes.run_record import load_config
 from fewshot.recipes.stream_parts import scenario_of
-from fewshot.recipes.subject import source_for
+from fewshot.recipes.subject import protocol_of, source_for
 from fewshot.sampling.class_table import ClassTable
 from fewshot.sampling.testbed import Testbed, draw_testbed
 from fewshot.training.device import Machine, set_up
@@ -81,7 +81,9 @@ def evaluated_images(run: Path, summary: Mapping[str, Any] | None) -> EvaluatedI
         raise InputError(f"the images of data={opened.source.name} that are here now make other episodes")
     found = opened.cached(np.unique(testbed.images), what)
     made = found if found is not None else opened.embedded(opened.first_episodes(testbed), what)
-    classifier = with_mean(instantiate(config.classifier), opened.model)
+    # A network that was adapted to each episode has no scores of its embeddings to show.
+    adapted = "adaptation" in summary
+    classifier = None if adapted else with_mean(instantiate(config.classifier), opened.model)
     return EvaluatedImages(what, made.image_set, made.embeddings, testbed, classifier)
 
 
@@ -115,7 +117,7 @@ class _Opened:
         node = of_run.data if of_run is not None else settings.data
         if evaluation is not None:
             recipe = "retrieval" if "recall_at" in evaluation.evaluation else "few_shot"
-        source = source_for(model.architecture, node, recipe)
+        source = source_for(model.architecture, node, protocol_of(recipe))
         if catalogue.status(source).count is None:
             raise InputError(
                 f"the images of data={source.name} are not packed here (python -m fewshot data list)"

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from fewshot.config import instantiate
 from fewshot.data.source import Source
 from fewshot.errors import InputError
-from fewshot.evaluation.accuracy import shot_curve
+from fewshot.evaluation.accuracy import FewShotAccuracy, shot_curve
 from fewshot.evaluation.classifiers.cl2n import CL2N
 from fewshot.evaluation.classifiers.classifier import Classifier
 from fewshot.evaluation.result_files import SUMMARY, save_result
@@ -22,7 +22,7 @@ from fewshot.progress import Progress
 from fewshot.recipes.model import Model
 from fewshot.recipes.subject import Subject
 from fewshot.sampling.class_table import ClassTable
-from fewshot.sampling.testbed import draw_testbed
+from fewshot.sampling.testbed import Testbed, draw_testbed
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,9 @@ class FewShotEvaluation:
             InputError: anything the user can mend.
         """
         began = time.monotonic()
-        shots = sorted({config.shots} if isinstance(config.shots, int) else set(config.shots))
-        if not shots or shots[0] < 1:
-            raise InputError(f"shots={config.shots} must be a number from 1 on, or a list of such")
+        shots = shots_of(config)
         subject = Subject.open(config, "few_shot")
-        image_set = subject.image_set
-        testbed = draw_testbed(
-            ClassTable.of(image_set, subject.classes),
-            config.part,
-            ways=config.ways,
-            shots=max(shots),
-            queries=config.queries,
-            episodes=config.episodes,
-            seed=config.seed,
-        )
+        testbed = testbed_of(config, subject, shots)
         classifier = with_mean(instantiate(config.classifier), subject.model)
         embeddings = subject.embed(np.unique(testbed.images), config.part)
         embedded = time.monotonic()
@@ -69,31 +58,63 @@ class FewShotEvaluation:
             "transductive": classifier.transductive,
             "seconds": {"embedding": embedded - began, "episodes": ended - embedded},
         }
-        folder = subject.path.parent / "eval" / result_name(config, subject.source, shots)
+        name = result_name(config, subject.source, shots, str(config.choices.classifier))
+        folder = subject.path.parent / "eval" / name
         if not processes.first:
             return folder / SUMMARY
-        saved = save_result(folder, curve, testbed, image_set.class_names, details)
+        saved = save_result(folder, curve, testbed, subject.image_set.class_names, details)
 
-        print(subject.heading())
-        print(
-            f"testbed    {config.ways}-way, {config.queries} queries a class, {len(testbed):,} episodes, "
-            f"seed {config.seed}, sha256 {testbed.sha256[:12]}"
-        )
-        together = " (transductive: the queries of an episode are seen together)"
-        print(f"classifier {config.choices.classifier}{together if classifier.transductive else ''}")
-        for count in shots:
-            interval = curve[count].interval
-            accuracy = f"{100 * interval.mean:.2f} +- {100 * interval.half_width:.2f} %"
-            print(f"{f'{count}-shot':<10} {accuracy}  (95% over episodes)")
-        per_class = sorted((share, number) for number, share in curve[shots[-1]].per_class().items())
-        hardest, easiest = (
-            f"{100 * share:.1f} % {image_set.class_names[n]}" for share, n in (per_class[0], per_class[-1])
-        )
-        print(f"classes    {hardest} (hardest) to {easiest}, {shots[-1]}-shot; all in the file")
+        print_accuracy(subject, testbed, curve, config.choices.classifier, classifier.transductive)
         spent = f"{embedded - began:.1f} s to load and embed, {ended - embedded:.1f} s for the episodes"
         print(f"time       {spent}")
         print(f"saved      {saved}")
         return saved
+
+
+def print_accuracy(
+    subject: Subject, testbed: Testbed, curve: dict[int, FewShotAccuracy], classifier: str, transductive: bool
+) -> None:
+    """The summary of an evaluation on episodes: its subject, testbed and classifier, and the accuracies."""
+    print(subject.heading())
+    print(
+        f"testbed    {testbed.ways}-way, {testbed.queries} queries a class, {len(testbed):,} episodes, "
+        f"seed {testbed.seed}, sha256 {testbed.sha256[:12]}"
+    )
+    together = " (transductive: the queries of an episode are seen together)"
+    print(f"classifier {classifier}{together if transductive else ''}")
+    for count, accuracy in curve.items():
+        interval = accuracy.interval
+        percent = f"{100 * interval.mean:.2f} +- {100 * interval.half_width:.2f} %"
+        print(f"{f'{count}-shot':<10} {percent}  (95% over episodes)")
+    names, most = subject.image_set.class_names, max(curve)
+    per_class = sorted((share, number) for number, share in curve[most].per_class().items())
+    hardest, easiest = (f"{100 * share:.1f} % {names[n]}" for share, n in (per_class[0], per_class[-1]))
+    print(f"classes    {hardest} (hardest) to {easiest}, {most}-shot; all in the file")
+
+
+def shots_of(config: DictConfig) -> list[int]:
+    """The points of the shot curve, ascending.
+
+    Raises:
+        InputError: none, or one below 1.
+    """
+    shots = sorted({config.shots} if isinstance(config.shots, int) else set(config.shots))
+    if not shots or shots[0] < 1:
+        raise InputError(f"shots={config.shots} must be a number from 1 on, or a list of such")
+    return shots
+
+
+def testbed_of(config: DictConfig, subject: Subject, shots: list[int]) -> Testbed:
+    """The episodes that an evaluation's config means; of equal configs they are the same for every method."""
+    return draw_testbed(
+        ClassTable.of(subject.image_set, subject.classes),
+        config.part,
+        ways=config.ways,
+        shots=max(shots),
+        queries=config.queries,
+        episodes=config.episodes,
+        seed=config.seed,
+    )
 
 
 def with_mean(classifier: Classifier, model: Model) -> Classifier:
@@ -101,12 +122,12 @@ def with_mean(classifier: Classifier, model: Model) -> Classifier:
     return replace(classifier, mean=model.train_mean) if isinstance(classifier, CL2N) else classifier
 
 
-def result_name(config: DictConfig, source: Source, shots: list[int]) -> str:
+def result_name(config: DictConfig, source: Source, shots: list[int], classifier: str) -> str:
     """Folder of a result: the same settings give the same name, and the same result."""
     parts = [
         f"{source.name}-{source.split}-{config.part}",
         f"{config.ways}w{'-'.join(map(str, shots))}s{config.queries}q",
-        str(config.choices.classifier),
+        classifier,
         f"{config.episodes}e",
         f"seed{config.seed}",
     ]

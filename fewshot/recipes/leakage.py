@@ -7,6 +7,7 @@ from typing import Any
 
 from fewshot.data.source import Source
 from fewshot.data.sources.folder import ImageFolder
+from fewshot.data.sources.learn2learn import Learn2Learn
 
 # Sets whose classes or images other sets hold as well. miniImageNet and tieredImageNet are parts of
 # ImageNet-1k; Stanford Dogs' images come from ImageNet; CUB's and Cars' classes are among its birds
@@ -29,7 +30,10 @@ def identity(source: Source) -> dict[str, str]:
         if source.path is not None:
             images = f"folder {Path(source.path).expanduser().resolve()}"
         split = f"{split}, {'/'.join(map(str, source.fractions))}, seed {source.split_seed}"
-    return {"data": source.name, "images": images, "split": split}
+    data = source.name
+    if isinstance(source, Learn2Learn):
+        data, images = source.same_as, source.same_images
+    return {"data": data, "images": images, "split": split}
 
 
 def leak_label(trained_on: dict[str, Any], source: Source, part: str) -> str:
@@ -47,7 +51,7 @@ def leak_label(trained_on: dict[str, Any], source: Source, part: str) -> str:
         seen.append("started from: " + _of_training(before, source, part))
         before = before["before"]
     if before != "none":
-        reason = _IN_IMAGENET.get(source.name)
+        reason = _IN_IMAGENET.get(identity(source)["data"])
         leak = (
             f"LEAK, {reason}"
             if reason and "imagenet" in before.lower()
@@ -55,6 +59,15 @@ def leak_label(trained_on: dict[str, Any], source: Source, part: str) -> str:
         )
         seen.append(f"foreign weights ({before}): {leak}")
     return "; ".join(seen)
+
+
+def origin(trained_on: dict[str, Any]) -> str:
+    """One line on all that the weights were trained on, the last first; `trained_on` as in `leak_label`."""
+    said = f"{trained_on['data']} ({trained_on['split']})"
+    before = trained_on["before"]
+    if isinstance(before, dict):
+        return f"{said}; before that {origin(before)}"
+    return f"{said}, from scratch" if before == "none" else f"{said}; before that foreign weights ({before})"
 
 
 def _of_training(trained_on: dict[str, Any], source: Source, part: str) -> str:
@@ -68,6 +81,6 @@ def _of_training(trained_on: dict[str, Any], source: Source, part: str) -> str:
             "val": "LEAK, the model was chosen on these classes",
             "test": "unseen classes of the data it was trained on",
         }[part]
-    if any({data, source.name} <= family for family in _FAMILIES):
-        return f"LEAK possible, {data} and {source.name} share ImageNet classes"
+    if any({data, tested["data"]} <= family for family in _FAMILIES):
+        return f"LEAK possible, {data} and {tested['data']} share ImageNet classes"
     return f"cross-domain, trained on {data} alone"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,16 @@ from torch import Tensor
 
 from fewshot.config import instantiate
 from fewshot.data.image_set import ImageSet
+from fewshot.data.reading import Reading
+from fewshot.data.source import Source
 from fewshot.errors import InputError
 from fewshot.evaluation.embeddings import embed
+from fewshot.models.backbone import Backbone
 from fewshot.models.embedder import Embedder
+from fewshot.models.heads import Head
 from fewshot.models.weights import load_weights
 from fewshot.progress import Progress
+from fewshot.recipes.exported import CARD, read_exported
 from fewshot.sampling.class_table import ClassTable
 from fewshot.training import checkpoint
 from fewshot.training.device import Machine
@@ -40,19 +45,45 @@ class Architecture:
     size: int
     channels: int
 
+    @classmethod
+    def of(cls, saved: Mapping[str, Any], place: str) -> Architecture:
+        """The architecture that a checkpoint or card holds.
+
+        Raises:
+            InputError: it is not one of this version.
+        """
+        try:
+            made = cls(**saved)
+            fits = isinstance(made.backbone, dict) and isinstance(made.head, dict)
+            fits = fits and type(made.size) is int and type(made.channels) is int and made.size > 0
+            means, stds = tuple(map(float, made.mean)), tuple(map(float, made.std))
+        except (TypeError, ValueError) as problem:
+            raise InputError(f"{place}: its architecture is not one of this version: {problem}") from problem
+        if not fits or not len(means) == len(stds) == made.channels:
+            raise InputError(f"{place}: its architecture is not one of this version, or damaged")
+        return replace(made, mean=means, std=stds)
+
     def build(self) -> Embedder:
         """The embedder with fresh weights, or those its backbone node loads."""
         backbone = instantiate(
             self.backbone, place="backbone", offered={"in_channels": self.channels, "size": self.size}
         )
+        if not isinstance(backbone, Backbone):
+            raise InputError(f"backbone._target_={self.backbone['_target_']}: makes no backbone")
         return Embedder(
             backbone,
-            lambda features: instantiate(self.head, place="head", in_features=features),
+            self._head,
             mean=self.mean,
             std=self.std,
             size=self.size,
             channels=self.channels,
         )
+
+    def _head(self, features: int) -> Head:
+        head = instantiate(self.head, place="head", in_features=features)
+        if not isinstance(head, Head):
+            raise InputError(f"head._target_={self.head['_target_']}: makes no head")
+        return head
 
 
 @dataclass(frozen=True)
@@ -67,6 +98,8 @@ class Model:
         classes: names of the classes that it was trained on; None of a checkpoint that does not say.
         train_mean: [dim], the mean embedding of the training images, for CL2N; None if not computed.
         step: after which the weights were taken.
+        reading: how files become what it was trained on; None of a checkpoint that does not say.
+        terms: on which the owner of its training images gives them; None as for `reading`.
     """
 
     embedder: Embedder
@@ -76,6 +109,8 @@ class Model:
     classes: tuple[str, ...] | None
     train_mean: Tensor | None
     step: int
+    reading: Reading | None
+    terms: str | None
 
 
 def card(
@@ -84,6 +119,8 @@ def card(
     selection: str,
     classes: Sequence[str],
     train_mean: Tensor | None = None,
+    *,
+    source: Source | None = None,
 ) -> dict[str, Any]:
     """What a model's checkpoint holds beside `embedder` (the weights) and `step`."""
     plain = asdict(architecture)
@@ -94,6 +131,8 @@ def card(
         "selection": selection,
         "classes": list(classes),
         "train_mean": train_mean,
+        "reading": None if source is None else dict(vars(Reading.of(source))),
+        "terms": None if source is None else source.terms,
     }
 
 
@@ -118,17 +157,38 @@ def add_train_mean(path: Path, base: ClassTable, image_set: ImageSet, machine: M
 
 
 def model_file(run: Path) -> Path:
-    """The checkpoint of the model in a run's folder; `run` itself if it is a file.
+    """Where the model is that a run's folder, or an exported one, holds; `run` itself if it is a file.
 
     Raises:
         InputError: there is none.
     """
     if not run.exists():
         raise InputError(f"there is no run or checkpoint {run}")
-    path = run / "best.pt" if run.is_dir() else run
-    if not path.exists():
-        raise InputError(f"{run} holds no best.pt: it is no run, or was stopped before its first validation")
-    return path
+    if not run.is_dir():
+        beside = run.with_name(CARD)
+        return beside if run.suffix == ".safetensors" and beside.is_file() else run
+    for name in ("best.pt", CARD):
+        if (run / name).exists():
+            return run / name
+    raise InputError(
+        f"{run} holds no best.pt (it is no run, or was stopped before its first validation) and no {CARD}"
+    )
+
+
+def saved_model(path: Path, device: torch.device | str) -> dict[str, Any]:
+    """What a checkpoint, or an exported model, holds: `card`, `embedder` (the weights) and `step`.
+
+    Args:
+        path: as `model_file` gives it.
+        device: where the tensors go.
+
+    Raises:
+        InputError: damaged, or no model.
+    """
+    content = read_exported(path, device) if path.suffix == ".json" else checkpoint.load(path, device)
+    if "embedder" not in content or "architecture" not in content:
+        raise InputError(f"{path} holds the state of a training, not a model; give its folder or best.pt")
+    return content
 
 
 def load_nothing(backbone: MutableMapping[Any, Any]) -> None:
@@ -144,13 +204,8 @@ def load_model(path: Path, device: torch.device) -> Model:
     Raises:
         InputError: damaged, another kind of checkpoint, or weights that do not fit its architecture.
     """
-    content = checkpoint.load(path, device)
-    if "embedder" not in content or "architecture" not in content:
-        raise InputError(f"{path} holds the state of a training, not a model; give its folder or best.pt")
-    try:
-        architecture = Architecture(**content["architecture"])
-    except TypeError as problem:
-        raise InputError(f"{path}: its architecture is not one of this version: {problem}") from problem
+    content = saved_model(path, device)
+    architecture = Architecture.of(content["architecture"], str(path))
     load_nothing(architecture.backbone)
     embedder = architecture.build().to(device)
     load_weights(embedder, content["embedder"], place=str(path))
@@ -166,7 +221,17 @@ def load_model(path: Path, device: torch.device) -> Model:
         classes,
         content["train_mean"],
         content["step"],
+        _reading(content, path),
+        content.get("terms"),
     )
+
+
+def _reading(content: Mapping[str, Any], path: Path) -> Reading | None:
+    saved = content.get("reading")
+    try:
+        return None if saved is None else Reading(**saved).checked()
+    except (TypeError, InputError) as problem:
+        raise InputError(f"{path}: what it says of reading images is damaged: {problem}") from problem
 
 
 def start_from(embedder: Embedder, path: Path, device: torch.device) -> dict[str, Any]:
@@ -175,9 +240,7 @@ def start_from(embedder: Embedder, path: Path, device: torch.device) -> dict[str
     Raises:
         InputError: as `load_model`, or the backbones differ.
     """
-    content = checkpoint.load(path, device)
-    if "embedder" not in content:
-        raise InputError(f"{path} holds the state of a training, not a model; give its folder or best.pt")
+    content = saved_model(path, device)
     prefix = "backbone."
     weights = {
         name.removeprefix(prefix): value

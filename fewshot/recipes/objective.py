@@ -8,7 +8,9 @@ from fewshot.distributed import Processes
 from fewshot.errors import InputError
 from fewshot.mixup.metrix import Metrix
 from fewshot.models.embedder import Embedder
+from fewshot.objectives.adaptation import Adaptation
 from fewshot.objectives.episodic import Episodic
+from fewshot.objectives.maml import MAML
 from fewshot.objectives.mixed import Mixed
 from fewshot.objectives.mixed_episodic import MixedEpisodic
 from fewshot.objectives.plain import Plain
@@ -43,6 +45,20 @@ def objective_for(
     return Episodic(embedder, loss) if mixup is None else MixedEpisodic(embedder, loss, mixup)
 
 
+def maml_objective(embedder: Embedder, adaptation: Adaptation, sampler: object) -> MAML:
+    """The objective of MAML and ANIL.
+
+    Raises:
+        InputError: a sampler without episodes, or of other ways than the head has outputs.
+    """
+    if not isinstance(sampler, EpisodeSampler):
+        raise InputError(
+            f"recipe=maml adapts to supports, but sampler {type(sampler).__name__} draws no episodes: "
+            "use sampler=episodes"
+        )
+    return MAML(embedder, adaptation, sampler.ways)
+
+
 def require_shareable(
     objective: nn.Module, sampler: EpisodeSampler | PlainSampler, processes: Processes
 ) -> None:
@@ -55,6 +71,8 @@ def require_shareable(
     count = processes.count
     if count == 1:
         return
+    if isinstance(objective, MAML):
+        processes.require_one("recipe=maml")
     if isinstance(sampler, EpisodeSampler):
         if sampler.episodes < count:
             raise InputError(

@@ -14,13 +14,13 @@ from fewshot.data.catalogue import open_image_set
 from fewshot.data.source import Source
 from fewshot.errors import InputError
 from fewshot.models.embedder import Embedder
-from fewshot.recipes import few_shot, retrieval
+from fewshot.recipes import few_shot, maml, retrieval
 from fewshot.recipes.continual_evaluation import finished_matrices
 from fewshot.recipes.model import load_model, load_nothing, model_file
 from fewshot.recipes.retrieval import refuse_senseless
-from fewshot.recipes.run_record import load_config, newest_run, resumable
+from fewshot.recipes.run_record import newest_run, resumable
 from fewshot.recipes.stream_parts import samplers_for, steps_for, stream_parts
-from fewshot.recipes.subject import source_for
+from fewshot.recipes.subject import data_of, protocol_of, source_for
 from fewshot.recipes.training_data import training_data
 from fewshot.recipes.training_parts import training_parts
 from fewshot.recipes.training_run import Recipe, run_name
@@ -32,7 +32,7 @@ from fewshot.training.device import Machine, set_up
 Lines = list[tuple[str, str]]
 """(title, text) to print."""
 
-RECIPES = {f"{module.__name__}.train": module.RECIPE for module in (few_shot, retrieval)}
+RECIPES = {f"{module.__name__}.train": module.RECIPE for module in (few_shot, maml, retrieval)}
 _BESIDE = ("mixup", "memory", "sampler", "augment")
 CONTINUAL = "fewshot.recipes.continual.train"
 
@@ -67,7 +67,8 @@ def plan_training(config: DictConfig) -> Lines:
     protocol = "continual" if recipe is None else recipe.protocol
     source: Source = instantiate(config.data, offered={"protocol": protocol})
     data, packed = _data_line(source)
-    lines = [("would", f"train, recipe={protocol}"), ("data", data)]
+    chosen = protocol if recipe is None else recipe.name
+    lines = [("would", f"train, recipe={chosen}"), ("data", data)]
     if packed:
         lines += _stream_lines(config) if recipe is None else _training_lines(config, recipe)
     else:
@@ -95,8 +96,8 @@ def plan_evaluation(config: DictConfig) -> Lines:
         return [*lines, ("stream", f"{tasks} tasks, every one measured anew"), ("machine", _machine(machine))]
     path = model_file(run)
     model = load_model(path, torch.device("cpu"))
-    node = config.data if config.data is not None else load_config(path.parent).data
-    source = source_for(model.architecture, node, kind)
+    node = config.data if config.data is not None else data_of(path, model)
+    source = source_for(model.architecture, node, protocol_of(kind))
     data, packed = _data_line(source)
     lines += [("model", _network(model.embedder)), ("data", data)]
     if packed:
@@ -124,9 +125,16 @@ def _training_lines(config: DictConfig, recipe: Recipe) -> Lines:
     return [
         ("classes", f"trains on {len(data.base.classes)}; {data.selection(recipe.measure(config))}"),
         ("model", _network(parts.network.embedder)),
-        ("loss", f"{_choice(config, 'loss')}, " + ", ".join(f"{g}={_choice(config, g)}" for g in _BESIDE)),
+        _loss_line(config),
         ("steps", f"{steps:,} of {images} images ({steps * images:,} in all){chosen}"),
     ]
+
+
+def _loss_line(config: DictConfig) -> tuple[str, str]:
+    if (inner := config.get("maml")) is not None:
+        steps = f"{inner.inner_steps} inner steps at {inner.inner_lr}"
+        return ("loss", f"cross-entropy after adapting {inner.adapt}, {steps}")
+    return ("loss", f"{_choice(config, 'loss')}, " + ", ".join(f"{g}={_choice(config, g)}" for g in _BESIDE))
 
 
 def _stream_lines(config: DictConfig) -> Lines:
@@ -160,7 +168,8 @@ def _evaluated(config: DictConfig, kind: str, source: Source) -> str:
     shots = sorted({config.shots} if isinstance(config.shots, int) else set(config.shots))
     if not shots or shots[0] < 1:
         raise InputError(f"shots={config.shots} must be a number from 1 on, or a list of such")
-    instantiate(config.classifier)
+    if kind != "maml":
+        instantiate(config.classifier)
     draw_testbed(
         table,
         config.part,
@@ -173,7 +182,7 @@ def _evaluated(config: DictConfig, kind: str, source: Source) -> str:
     counts = ", ".join(f"{count}-shot" for count in shots)
     return (
         f"{config.episodes:,} episodes, {config.ways}-way {counts}, {config.queries} queries, of {among}; "
-        f"classifier={_choice(config, 'classifier')}"
+        + ("each adapted to" if kind == "maml" else f"classifier={_choice(config, 'classifier')}")
     )
 
 

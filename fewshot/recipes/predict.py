@@ -5,19 +5,16 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from fewshot.config import instantiate
 from fewshot.data.image_folders import printable
-from fewshot.data.labelling import Found, find_query, find_support
+from fewshot.data.labelling import Found, find_query
 from fewshot.data.reading import Decoded
 from fewshot.errors import InputError
-from fewshot.evaluation.classifiers.cl2n import CL2N
 from fewshot.evaluation.embedding_cache import weights_sha256
 from fewshot.evaluation.labeller import Labeller
 from fewshot.progress import Progress
@@ -28,7 +25,8 @@ from fewshot.recipes.prediction_files import write_files
 from fewshot.recipes.prediction_page import write_page
 from fewshot.recipes.prediction_rows import Rows, read_state, write_state
 from fewshot.recipes.run_record import save_config
-from fewshot.recipes.support import Support, read_support
+from fewshot.recipes.storing import opened
+from fewshot.recipes.support import Support
 from fewshot.training.device import set_up
 from fewshot.training.run_directory import new_run_dir
 from fewshot.training.stopping import Stopped, stop_request
@@ -50,27 +48,8 @@ def predict(config: DictConfig) -> Path:
         config = config_of(resumed, config)
     check(config)
     machine = set_up(config.device, config.precision, config.threads)
-    found = find_support(config.support)
     query = find_query(config.query)
-    encoder = Encoder.open(config, machine)
-    support = read_support(found, encoder, config)
-    classifier = instantiate(config.classifier)
-    if isinstance(classifier, CL2N):
-        classifier = CL2N(classifier.classifier, mean=encoder.train_mean)
-    if classifier.transductive:
-        raise InputError(
-            f"classifier={config.choices.classifier} is transductive: labels would depend on which images "
-            "are asked together; use classifier=prototype, cosine, logistic, ridge or knn"
-        )
-    labeller = Labeller.fit(
-        classifier,
-        support.features,
-        support.labels,
-        len(support.classes),
-        given_temperature=config.temperature,
-        false_alarms=config.false_alarms,
-        threshold=config.threshold,
-    )
+    encoder, support, labeller = opened(config, machine)
 
     names = query_names(config, query)
     fingerprint = _fingerprint(encoder, support, names)
@@ -185,6 +164,5 @@ def _short(value: float) -> float:
 def _fingerprint(encoder: Encoder, support: Support, names: list[str]) -> str:
     """Of what the rows depend on, beside the options in the folder's config."""
     told = [weights_sha256(encoder.embedder), repr(encoder.reading), *support.row_of, *names]
-    counts = Counter(support.labels.tolist())
-    digest = hashlib.sha256("\n".join([*told, repr(sorted(counts.items()))]).encode())
-    return digest.hexdigest()
+    told += [repr(sorted(enumerate(support.counts))), *filter(None, [support.sha256])]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()

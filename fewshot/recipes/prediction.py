@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +68,6 @@ class Prediction:
                 agreeing += folder == best
         prototypes = labeller.prototypes
         numbers = support.labels.tolist()
-        counts = Counter(numbers)
         finite = prototypes.threshold < float("inf")
         head = {
             **encoder.describe(),
@@ -78,7 +76,7 @@ class Prediction:
                 {"image": support.name(row), "class": support.classes[number]}
                 for row, number in enumerate(numbers)
             ],
-            "support_counts": {name: counts[i] for i, name in enumerate(support.classes)},
+            "support_counts": dict(zip(support.classes, support.counts, strict=True)),
             "query_of": plain(config)["query"],
             "classifier": str(config.choices.classifier),
             "temperature": labeller.temperature,

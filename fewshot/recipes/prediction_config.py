@@ -23,9 +23,31 @@ def check(config: DictConfig) -> None:
     Raises:
         InputError: one line for the first.
     """
-    for key in ("support", "query"):
-        if not config[key]:
-            raise InputError(f"{key}: needs a value; write {key}=DIR (--help shows examples)")
+    if not config.query:
+        raise InputError("query: needs a value; write query=DIR (--help shows examples)")
+    if config.get("store") is not None and config.support:
+        raise InputError(f"store={config.store}: it holds its own support; leave support or store out")
+    if config.get("store") is None:
+        check_support(config)
+    check_numbers(config)
+
+
+def check_support(config: DictConfig) -> None:
+    """Refuse a missing support.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not config.support:
+        raise InputError("support: needs a value; write support=DIR (--help shows examples)")
+
+
+def check_numbers(config: DictConfig) -> None:
+    """Refuse numbers that are senseless.
+
+    Raises:
+        InputError: one line for the first.
+    """
     if config.unreadable not in ("skip", "error"):
         raise InputError(f"unreadable={config.unreadable} must be skip or error")
     for key, least in (("top", 1), ("nearest", 1), ("batch", 1), ("thumbnails", 0)):
@@ -65,11 +87,10 @@ def anywhere(config: DictConfig) -> DictConfig:
         return str(Path(path).expanduser().absolute())
 
     with open_dict(config):
-        config.support = whole(config.support)
         several = not isinstance(config.query, str)
         config.query = [whole(word) for word in config.query] if several else whole(config.query)
-        for key in ("run", "output_dir"):
-            config[key] = None if config[key] is None else whole(config[key])
+        for key in ("support", "store", "run", "model", "output_dir"):
+            config[key] = None if config.get(key) is None else whole(config[key])
         if config.backbone is not None and config.backbone.get("weights") is not None:
             config.backbone.weights = whole(config.backbone.weights)
     return config

@@ -20,6 +20,7 @@ from fewshot.training import checkpoint
 from fewshot.training.device import Machine, keep_memory, set_up
 from fewshot.training.run_directory import new_run_dir
 from fewshot.training.stopping import Stopped
+from fewshot.whole_file import remove_unfinished
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ def running(started: Start, name: str, record: dict[str, Any]) -> Iterator[Runni
         folder = processes.told_by_first(lambda: new_run_dir(Path(config.output_dir), config.name or name))
         if processes.first:
             save_config(folder, config)
+    elif processes.first:
+        remove_unfinished(folder)
     if not processes.first:
         yield Running(folder, GuardedTrackers({}), record)
         return

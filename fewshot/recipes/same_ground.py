@@ -126,8 +126,8 @@ def evaluation_words(wanted: SavedValues, run: Path, load: Load) -> list[str]:
     choices = config.get("choices") or {}
     defaults = load("eval")
     words = []
-    if wanted.kind != "few_shot":
-        words.append(f"evaluation={wanted.kind}")
+    if (evaluation := choices.get("evaluation", wanted.kind)) != "few_shot":
+        words.append(f"evaluation={evaluation}")
     for group in ("evaluation", "classifier"):
         if (choice := choices.get(group)) is None or (group == "classifier" and wanted.kind != "few_shot"):
             continue

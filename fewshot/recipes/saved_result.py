@@ -96,7 +96,8 @@ def _few_shot(folder: Path) -> SavedValues:
         f"sha256 {summary['testbed_sha256'][:12]}"
     )
     ground = f"{_images(summary)} {summary['testbed_sha256']}"
-    how = _options(summary, "classifier")
+    adaptation = summary.get("adaptation")
+    how = _options(summary, "classifier") if adaptation is None else f"adapted {sorted(adaptation.items())}"
     return SavedValues(folder, "few_shot", ground, where, how, "episodes", figures, summary)
 
 

@@ -18,6 +18,7 @@ from fewshot.errors import InputError
 from fewshot.evaluation.embedding_cache import EmbeddingCache, embedding_key
 from fewshot.evaluation.embeddings import Embeddings, embed
 from fewshot.progress import Progress
+from fewshot.recipes.exported import CARD
 from fewshot.recipes.leakage import leak_label
 from fewshot.recipes.model import Architecture, Model, load_model, model_file
 from fewshot.recipes.run_record import load_config, newest_run
@@ -48,13 +49,13 @@ class Subject:
     config: DictConfig
 
     @classmethod
-    def open(cls, config: DictConfig, protocol: str) -> Subject:
+    def open(cls, config: DictConfig, recipe: str) -> Subject:
         """Find and load what `conf/eval.yaml` names.
 
         Args:
             config: of the evaluation.
-            protocol: few_shot or retrieval: the recipe whose newest run is meant where `run` is null,
-                and whose class split is meant where `data.split` is. Without `data` it is the run's
+            recipe: few_shot, maml or retrieval: whose newest run is meant where `run` is null, and whose
+                class split is meant where `data.split` is. Without `data` it is the run's
                 own data set, and the split that the run was trained on.
 
         Raises:
@@ -68,12 +69,12 @@ class Subject:
             keep_memory()
         machine = set_up(config.device, config.precision, config.threads)
         run = machine.processes.told_by_first(
-            lambda: Path(config.run or newest_run(Path(config.output_dir), protocol))
+            lambda: Path(config.run or newest_run(Path(config.output_dir), recipe))
         )
         path = model_file(run)
         model = load_model(path, machine.device)
-        node = config.data if config.data is not None else load_config(path.parent).data
-        source = source_for(model.architecture, node, protocol)
+        node = config.data if config.data is not None else data_of(path, model)
+        source = source_for(model.architecture, node, protocol_of(recipe))
         image_set = open_image_set(source, machine.device)
         classes = source.class_split(image_set.class_names).part(config.part)
         leak = leak_label(model.trained_on, source, config.part)
@@ -137,6 +138,30 @@ class Subject:
             f"data       {source.name} ({source.split}), {classes}, {source.size} px\n"
             f"seen       {self.leak}"
         )
+
+
+def data_of(path: Path, model: Model) -> DictConfig:
+    """The node of the data set that a run was trained on.
+
+    Args:
+        path: of the model.
+        model: what lies there.
+
+    Raises:
+        InputError: the model lies in no run.
+    """
+    if path.name == CARD:
+        raise InputError(
+            f"{path.parent} is an exported model, which leaves open where images are: add "
+            f"data={model.trained_on['data']}, what it was trained on, or another data set"
+        )
+    node: DictConfig = load_config(path.parent).data
+    return node
+
+
+def protocol_of(recipe: str) -> str:
+    """Whose published class split a recipe trains and tests on; MAML and ANIL have that of few shots."""
+    return "few_shot" if recipe == "maml" else recipe
 
 
 def source_for(architecture: Architecture, node: DictConfig, protocol: str) -> Source:

@@ -26,6 +26,7 @@ class Support:
         classes: names.
         labels: int64 [n], numbers of classes.
         features: float32 [n, dim].
+        counts: images of each class; their rows are not all here where a store keeps prototypes alone.
         row_of: row of each image by the sum of its pixels.
         problems: what was left out, and images that are there twice; one line each.
     """
@@ -35,8 +36,11 @@ class Support:
     classes: tuple[str, ...]
     labels: Tensor
     features: Tensor
+    counts: tuple[int, ...]
     row_of: dict[str, int]
     problems: tuple[str, ...]
+    sha256: str = ""
+    """Of the store that it comes from."""
 
     def name(self, row: int) -> str:
         """The path of an image below the folder."""
@@ -83,7 +87,8 @@ def read_support(found: Found, encoder: Encoder, config: DictConfig) -> Support:
     number = {name: i for i, name in enumerate(classes)}
     features = torch.cat(embedded)
     labels = torch.tensor([number[name] for name in names], device=features.device)
-    return Support(root, tuple(paths), classes, labels, features, row_of, tuple(problems))
+    counts = tuple(torch.bincount(labels, minlength=len(classes)).tolist())
+    return Support(root, tuple(paths), classes, labels, features, counts, row_of, tuple(problems))
 
 
 def _refuse(problems: list[str], config: DictConfig) -> None:

@@ -79,7 +79,11 @@ def run_training(config: DictConfig, recipe: Recipe) -> Path:
             tracker=run.tracker,
             folder=run.folder,
             card=lambda _: card(
-                parts.network.architecture, parts.network.trained_on, selection, data.base.names
+                parts.network.architecture,
+                parts.network.trained_on,
+                selection,
+                data.base.names,
+                source=data.source,
             ),
             state=started.state,
         )
@@ -93,8 +97,10 @@ def run_training(config: DictConfig, recipe: Recipe) -> Path:
 
 
 def run_name(config: DictConfig) -> str:
-    """What a run is called if the user gives no name: loss, mixup and data, as they were typed."""
+    """What a run is called if the user gives no name: loss (or MAML), mixup and data, as they were typed."""
     choices = config.get("choices") or {}
+    if (maml := config.get("maml")) is not None:
+        return f"{'maml' if maml.adapt == 'all' else 'anil'}_{choices.get('data', 'data')}"
     mixup = choices.get("mixup", "none")
     mixed = "" if mixup == "none" else f"+{mixup}"
     return f"{choices.get('loss', 'loss')}{mixed}_{choices.get('data', 'data')}"

@@ -91,6 +91,14 @@ class PlainSampler(Protocol):
         ...
 
 
+class Gathered(Protocol):
+    """Where what is embedded comes from by number: pixels of an ImageSet, or features made of them before."""
+
+    def gather(self, indices: NDArray[np.int64]) -> Tensor:
+        """Those at int64 [n]."""
+        ...
+
+
 @dataclass(frozen=True)
 class EpisodeFeed:
     """Episodes of augmented images.
@@ -103,7 +111,7 @@ class EpisodeFeed:
         processes: that share the batches; the one that asks is given its own part.
     """
 
-    image_set: ImageSet
+    image_set: Gathered
     sampler: EpisodeSampler
     augment: Augment
     device: torch.device
@@ -136,7 +144,7 @@ class EpisodeFeed:
 class PlainFeed:
     """Plain batches of augmented images; the attributes are those of `EpisodeFeed`."""
 
-    image_set: ImageSet
+    image_set: Gathered
     sampler: PlainSampler
     augment: Augment
     device: torch.device
@@ -169,6 +177,7 @@ class PlainFeed:
 class HardClassFeed(PlainFeed):
     """Plain batches of `HardClasses`, which this shows the embedder to."""
 
+    image_set: ImageSet
     sampler: HardClasses
 
     def refresh(self, embedder: Embedder, step: int) -> None:
@@ -195,7 +204,7 @@ def draws(seed: int, step: int, device: torch.device, share: Share | None) -> to
 
 
 def feed_for(
-    image_set: ImageSet,
+    image_set: ImageSet | Gathered,
     sampler: EpisodeSampler | PlainSampler,
     augment: Augment,
     device: torch.device,
@@ -205,5 +214,7 @@ def feed_for(
     if isinstance(sampler, EpisodeSampler):
         return EpisodeFeed(image_set, sampler, augment, device, processes)
     if isinstance(sampler, HardClasses):
+        if not isinstance(image_set, ImageSet):
+            raise TypeError("HardClasses looks at the network, which needs the pixels")
         return HardClassFeed(image_set, sampler, augment, device, processes)
     return PlainFeed(image_set, sampler, augment, device, processes)

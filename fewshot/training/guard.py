@@ -12,10 +12,10 @@ from fewshot.errors import InputError
 class StepGuard:
     """Lets a step happen only if the norm of its gradient is finite.
 
-    Counters stay on the device, so nothing waits for it; `check` reads them back and the loop calls
-    it every few steps. What a skipped step's forward wrote into buffers, of any type, is put back:
-    BatchNorm's running statistics, a memory's embeddings together with their labels and its pointer.
-    Buffers must be written in place.
+    Counters stay on the device, so nothing waits for it; the log carries them back every few steps, and
+    `check` waits for them before each save. What a skipped step's forward wrote into buffers, of any
+    type, is put back: BatchNorm's running statistics, a memory's embeddings together with their labels
+    and its pointer. Buffers must be written in place.
 
     Args:
         module: whose parameters are stepped and whose buffers are watched; a parameter may begin to require
@@ -89,14 +89,22 @@ class StepGuard:
         Raises:
             InputError: `abort_after` steps in a row were not finite.
         """
-        if int(self.worst_row) >= self.abort_after:
+        self.judge(int(self.worst_row), step)
+        return int(self.skipped)
+
+    def judge(self, in_a_row: int, step: int) -> None:
+        """Whether to go on after so many skipped steps in a row, `worst_row` as a number.
+
+        Raises:
+            InputError: they are `abort_after` or more.
+        """
+        if in_a_row >= self.abort_after:
             raise InputError(
-                f"loss or gradient was not finite in {int(self.worst_row)} steps in a row "
+                f"loss or gradient was not finite in {in_a_row} steps in a row "
                 f"(before step {step}): "
                 "lower optimizer.lr, set training.clip_norm=1, or precision=float32; what was "
                 "saved before is kept"
             )
-        return int(self.skipped)
 
     def state_dict(self) -> dict[str, int]:
         return {"skipped": int(self.skipped), "in_a_row": int(self.in_a_row)}

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fewshot.errors import InputError
+from fewshot.models.adaptation import merged_state
 from fewshot.models.embedder import Embedder
 from fewshot.progress import Progress
 from fewshot.randomness import generator, stream_key
@@ -22,6 +23,7 @@ from fewshot.training import checkpoint
 from fewshot.training.device import Machine
 from fewshot.training.guard import StepGuard
 from fewshot.training.head_only import HeadOnly
+from fewshot.training.log import Log, Scalars
 from fewshot.training.stopping import Stopped, stop_request
 from fewshot.training.window import Window
 
@@ -44,12 +46,6 @@ class LearningRates(Protocol):
     def load_state_dict(self, state: dict[str, Any], steps: int) -> None: ...
 
 
-class Scalars(Protocol):
-    """Where the loop's figures go."""
-
-    def scalars(self, values: Mapping[str, float], step: int) -> None: ...
-
-
 @dataclass(frozen=True)
 class LoopOptions:
     """How long and how to train.
@@ -57,7 +53,8 @@ class LoopOptions:
     Attributes:
         steps: of the optimizer, in all.
         seed: of the objective's random numbers.
-        log_every: steps whose means make one line of the log; also how often the guard is read.
+        log_every: steps whose means make one line of the log; also how often the guard is read. On a CUDA
+            device a line is written when the next one is made, or before a validation or a checkpoint.
         validate_every: steps between validations; 0 for none, in which case the last weights count.
         save_every: steps between checkpoints; a validation always saves.
         patience: stop after that many validations without a better one; None never stops early.
@@ -182,7 +179,10 @@ def train(
     together = processes.trained_together(module)
     forward = cast(Objective, torch.compile(together) if options.compile else together)
 
+    log = Log(tracker, guard, late=machine.device.type == "cuda")
+
     def save_last() -> None:
+        log.flush()
         outcome.skipped = guard.check(outcome.steps)
         outcome.seconds = seconds_before + time.monotonic() - began
         if not processes.first:
@@ -200,7 +200,7 @@ def train(
         checkpoint.save(folder / "last.pt", content, keep_previous=True)
 
     def save_best() -> None:
-        content = {**card(evaluated), "embedder": evaluated.state_dict(), "step": outcome.steps}
+        content = {**card(evaluated), "embedder": merged_state(evaluated), "step": outcome.steps}
         if processes.first:
             checkpoint.save(folder / "best.pt", content)
 
@@ -234,17 +234,13 @@ def train(
             last = outcome.steps == options.steps
             logged = outcome.steps % options.log_every == 0 or last
             if logged:
-                guard.check(outcome.steps)
-                shown = window.close()
-                rate = optimizer.param_groups[0]["lr"]
                 seconds = seconds_before + time.monotonic() - began
-                tracker.scalars(
-                    {**{f"train/{k}": v for k, v in shown.items()}, "train/lr": rate, "seconds": seconds},
-                    outcome.steps,
-                )
-                progress.describe("  ".join(f"{k} {v:.4g}" for k, v in shown.items()))
+                known = {"train/lr": optimizer.param_groups[0]["lr"], "seconds": seconds}
+                log.line(outcome.steps, window, known)
+                progress.describe("  ".join(f"{k} {v:.4g}" for k, v in log.shown.items()))
             saved = False
             if options.validate_every and (outcome.steps % options.validate_every == 0 or last):
+                log.flush()
                 evaluated.eval()
                 processes.same_buffers(evaluated)
                 measured = dict(validate(evaluated))

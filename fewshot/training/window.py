@@ -25,8 +25,8 @@ class Window:
             self.sums[name] = self.sums[name] + value if name in self.sums else value
         self.count += 1
 
-    def close(self) -> dict[str, float]:
-        """The means as numbers (this waits for the device), and an empty window."""
-        means = {name: float(value) / self.count for name, value in self.sums.items()}
+    def close(self) -> tuple[int, dict[str, Tensor]]:
+        """The number of steps and the sums over them; the window is empty then."""
+        count, sums = self.count, self.sums
         self.count, self.sums = 0, {}
-        return means
+        return count, sums

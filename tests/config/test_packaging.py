@@ -40,7 +40,9 @@ def test_every_data_file_matches_a_pattern() -> None:
 
 
 def test_every_imported_package_is_required() -> None:
-    required = {re.split(r"[<>=]", line)[0] for line in settings()["options"]["install_requires"].split()}
+    lists = [settings()["options"]["install_requires"]]
+    lists += [settings()["options.extras_require"][extra] for extra in ("export", "lora")]
+    required = {re.split(r"[<>=]", line)[0] for listed in lists for line in listed.split()}
     for path in (CHECKOUT / "fewshot").rglob("*.py"):
         for name in _imported(ast.parse(path.read_text(encoding="utf-8"))):
             assert DISTRIBUTIONS.get(name, name) in required, f"{path.relative_to(CHECKOUT)} imports {name}"

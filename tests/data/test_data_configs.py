@@ -30,6 +30,7 @@ SPLITS = {
     "glyphs": ("scripts", "scripts"),
     "imagenet32": ("all", "all"),
     "inshop": ("retrieval", "retrieval"),
+    "learn2learn": ("ravi", "ravi"),
     "miniimagenet": ("ravi", "ravi"),
     "omniglot": ("vinyals", "vinyals"),
     "sop": ("retrieval", "retrieval"),

@@ -201,7 +201,12 @@ def test_torchvision_settings_are_checked(settings: dict[str, Any], line: str) -
         ("augreg_in21k_ft_in1k", "ImageNet-1k and ImageNet-21k"),
         ("dino", "ImageNet-1k without labels"),
         ("lvd142m", "LVD-142M, which contains ImageNet"),
-        ("openai", "images not named by the tag 'openai'"),
+        ("fb_in22k_ft_in1k_384", "ImageNet-1k and ImageNet-21k"),
+        ("dinov3_lvd1689m", "LVD-1689M, which contains ImageNet"),
+        ("openai", "WebImageText of OpenAI, which is not public"),
+        ("laion2b_ft_in12k", "ImageNet-12k and LAION-2B"),
+        ("v2_webli", "WebLI of Google, which is not public"),
+        ("bamboo", "images not named by the tag 'bamboo'"),
     ],
 )
 def test_data_of_tag(tag: str, data: str) -> None:

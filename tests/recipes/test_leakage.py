@@ -14,6 +14,7 @@ from fewshot.data.sources.dogs import Dogs
 from fewshot.data.sources.folder import ImageFolder
 from fewshot.data.sources.glyphs import Glyphs
 from fewshot.data.sources.inshop import InShop
+from fewshot.data.sources.learn2learn import Learn2Learn
 from fewshot.data.sources.miniimagenet import MiniImageNet
 from fewshot.data.sources.omniglot import Omniglot
 from fewshot.data.sources.sop import SOP
@@ -54,6 +55,14 @@ def trained(source: Source, before: Any = "none") -> dict[str, Any]:
         (Omniglot(split="lake"), Omniglot(), "test", "LEAK possible, trained on the same images"),
         (CifarFS(), FC100(), "test", "LEAK possible, trained on the same images"),
         (MiniImageNet(split="vinyals"), MiniImageNet(), "val", "LEAK possible, trained on the same images"),
+        # The same data sets by way of learn2learn.
+        (Learn2Learn(), MiniImageNet(), "test", UNSEEN),
+        (MiniImageNet(), Learn2Learn(), "train", "LEAK, these are its training classes"),
+        (Learn2Learn(benchmark="fc100"), CifarFS(), "test", "under another split (fc100 oreshkin)"),
+        (Omniglot(), Learn2Learn(benchmark="omniglot"), "test", "under another split (omniglot vinyals)"),
+        (Learn2Learn(), TieredImageNet(), "test", "LEAK possible, miniimagenet and tieredimagenet share"),
+        (trained(SOP(), IMAGENET), Learn2Learn(), "test", "LEAK, its classes are ImageNet classes"),
+        (Learn2Learn(benchmark="omniglot"), Learn2Learn(), "test", "cross-domain"),
         # Parts of ImageNet.
         (MiniImageNet(), TieredImageNet(), "test", "LEAK possible, miniimagenet and tieredimagenet share"),
         (TieredImageNet(), MiniImageNet(), "test", "LEAK possible, tieredimagenet and miniimagenet share"),

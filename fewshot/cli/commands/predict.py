@@ -35,6 +35,8 @@ PROGRAM = Program(
         ),
         ("support=examples query=photos classifier=logistic top=5", "another classifier, five classes each"),
         ("support=examples query=photos threshold=4.5", "another distance from which an image is unlike all"),
+        ("store=STORE query=photos", "by what python -m fewshot store make kept of a support"),
+        ("model=DIR support=examples query=photos", "a model that python -m fewshot export wrote"),
         ("resume=runs/FOLDER", "go on where it was stopped"),
     ),
 )

@@ -111,6 +111,8 @@ def _table(tree: FileTree, prefix: str, file: str, columns: int = 1) -> dict[str
     """Lines "NUMBER VALUE ..." of one of the owner's text files, by number."""
     table = {}
     for line in tree.read(prefix + file).decode("utf-8", "replace").splitlines():
+        if not line.strip():
+            continue
         number, *values = line.split()
         if len(values) != columns:
             raise InputError(
@@ -124,7 +126,7 @@ def _cut(pixels: NDArray[np.uint8], box: list[str], where: str) -> NDArray[np.ui
     """The part of uint8 [height, width, channels] in the box x, y, width, height (pixels)."""
     try:
         x, y, width, height = (round(float(value)) for value in box)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(f"{where}: its bounding box {' '.join(box)!r} is no four numbers") from error
     part = pixels[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)]
     if part.size == 0:

@@ -116,8 +116,11 @@ def _from_csv(folder: Path) -> Iterator[Record]:
         path = folder / f"{part}.csv"
         if not path.is_file():
             continue
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row[:2] for row in csv.reader(file) if len(row) >= 2]
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = [row[:2] for row in csv.reader(file) if len(row) >= 2]
+        except (OSError, ValueError, csv.Error) as error:
+            raise InputError(f"{path}: cannot be read as CSV ({error}); get it again") from error
         if not rows or rows[0] != ["filename", "label"]:
             raise InputError(f"{path}: its first line must be 'filename,label'")
         for name, wnid in rows[1:]:

@@ -1,0 +1,87 @@
+"""Trains and is killed again and again, at moments that nothing in the program knows: JSON in, JSON out.
+
+`python killed_at_random.py` reads a list of {"words": [...], "folder": DIR, "kills": N, "seed": S}. Of each
+it starts the training, kills it after a random part of the time that the training before it in the list took,
+goes on with resume=, and so on; after N kills it is let through. Each part is a fork of this process, which
+has imported everything and computed nothing. It prints [[saved step at each kill], exit status] of each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import hydra  # noqa: F401
+
+import fewshot.recipes.continual
+import fewshot.recipes.few_shot
+import fewshot.recipes.retrieval  # noqa: F401
+from fewshot.cli.commands import train
+from fewshot.training import checkpoint
+
+
+def part(words: list[str], seconds: float | None) -> int | None:
+    """The exit status of a training, None if it was killed."""
+    child = os.fork()
+    if child == 0:
+        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            os._exit(train.run(words))
+    if seconds is not None:
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.002)
+        os.kill(child, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return None if status == -signal.SIGKILL else status
+
+
+def trained(job: dict[str, Any], seconds: float) -> tuple[list[int], int]:
+    """The steps that were saved at each kill, and the exit status."""
+    draw, steps = random.Random(job["seed"]), []
+    words, status = job["words"], None
+    while len(steps) < job["kills"] and status is None:
+        # A resumed part repeats the start alone: a third of the whole leaves room for several.
+        status = part(words, draw.uniform(0.05, seconds / 3))
+        if status is None:
+            # Killed before its first checkpoint, a run is started anew.
+            saved = sorted(Path(job["folder"]).glob("*/last.pt"))
+            steps.append(step(saved[0].parent) if saved else 0)
+            words = [f"resume={saved[0].parent}", "report=false"] if saved else job["words"]
+    status = part(words, None) if status is None else status
+    assert status is not None
+    return steps, status
+
+
+def main() -> None:
+    done, seconds = [], 0.0
+    for job in json.load(sys.stdin):
+        began = time.monotonic()
+        done.append(trained(job, seconds))
+        seconds = time.monotonic() - began
+    print(json.dumps(done))
+
+
+def step(run: Path) -> int:
+    """In a fork, since this process must compute nothing."""
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.write(write, str(checkpoint.load_last(run)["outcome"]["steps"]).encode())
+        os._exit(0)
+    os.wait()
+    return int(os.read(read, 20))
+
+
+if __name__ == "__main__":
+    main()
