@@ -21,8 +21,9 @@ def test_the_diffs_apply_and_their_tests_pass(tmp_path: Path) -> None:
     for diff in diffs:
         subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
         subprocess.run(["git", "apply"], input=diff, text=True, cwd=tmp_path, check=True)
-    new = ["tests/losses/test_align_uniform.py", "tests/losses/test_loss_configs.py", "-k", "align_uniform"]
+    files = ("losses/test_align_uniform.py", "losses/test_loss_configs.py", "models/test_convmixer.py")
+    new = [*(f"tests/{file}" for file in files), "-k", "align_uniform or convmixer"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *new]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 passed" in done.stdout
+    assert "6 passed" in done.stdout
