@@ -21,8 +21,12 @@ def train(config: DictConfig) -> Path:
     """Train by MAML or ANIL; arguments, files and errors as in `run_training`.
 
     Raises:
-        InputError: also BatchNorm frozen.
+        InputError: also BatchNorm frozen, or compiled where the gradient goes through a gradient.
     """
+    if config.compile and not config.maml.first_order:
+        raise InputError(
+            "compile=true: torch compiles no gradient of a gradient; leave it out, or add maml.first_order=true"
+        )
     if config.training.freeze_batchnorm:
         raise InputError(
             "training.freeze_batchnorm=true: recipe=maml normalises by the images of each episode; leave "

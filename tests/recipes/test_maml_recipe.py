@@ -86,7 +86,9 @@ def test_a_validation_leaves_the_training_as_it_is(here: Path) -> None:
         (("loss=icnn",), "recipe=maml trains the adapted network's own cross-entropy"),
         (("maml.adapt=tail",), "maml.adapt=tail must be all"),
         (("maml.inner_stepss=2",), "inner_steps"),
-        (("sampler=shuffled",), "sampler"),
+        (("sampler=shuffled",), "sampler=shuffled: recipe=maml adapts to episodes"),
+        (("adapt=lora",), "adapt=lora: recipe=maml adapts every weight"),
+        (("compile=true",), "compile=true: torch compiles no gradient of a gradient"),
         (("training.freeze_batchnorm=true",), "normalises by the images of each episode"),
     ],
 )
