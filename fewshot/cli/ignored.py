@@ -51,7 +51,7 @@ def _by_recipe(recipe: str, key: str, seen: Preview) -> str | None:
         return "recipe=maml trains the adapted network's own cross-entropy; leave it out"
     if recipe == "maml" and _within(key, ("adapt",)):
         return "recipe=maml adapts every weight, or the head (maml.adapt=head); leave it out"
-    if recipe == "maml" and _within(key, ("sampler",)) and "ways" not in (seen.values.get("sampler") or {}):
+    if recipe == "maml" and key == "sampler" and "ways" not in (seen.values.get("sampler") or {}):
         return "recipe=maml adapts to episodes; leave it out"
     if recipe == "retrieval" and _within(key, ("classifier", "validation.episodes")):
         return "recipe=retrieval chooses by Recall@1; leave it out"

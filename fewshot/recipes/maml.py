@@ -25,7 +25,8 @@ def train(config: DictConfig) -> Path:
     """
     if config.compile and not config.maml.first_order:
         raise InputError(
-            "compile=true: torch compiles no gradient of a gradient; leave it out, or add maml.first_order=true"
+            "compile=true: torch compiles no gradient of a gradient; leave it out or add "
+            "maml.first_order=true"
         )
     if config.training.freeze_batchnorm:
         raise InputError(

@@ -16,7 +16,7 @@ from fewshot.models.heads import Head
 from fewshot.models.pooling import POOLINGS
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-GIVEN = {"timm": {"name": "test_resnet"}}
+GIVEN = {"timm": {"name": "test_resnet"}, "classifier": {"ways": 5}}
 
 
 def group(name: str) -> list[str]:
