@@ -130,7 +130,8 @@ def test_a_run_that_was_trained_and_its_evaluation(capsys: pytest.CaptureFixture
     before = sorted(working.rglob("*"))
     told = said(capsys, "eval.py", "shots=1", "queries=2", "threads=1")
     assert told["run"] == f"runs/{run.name}"
-    assert told["task"].startswith("10,000 episodes, 5-way, 2 queries a class, 1-shot, of 243 test classes of glyphs")
+    task = "10,000 episodes, 5-way, 2 queries a class, 1-shot, of 243 test classes of glyphs"
+    assert told["task"].startswith(task)
     assert "classes" in mistake(capsys, "eval.py", "ways=300", "shots=1", "queries=2")
     assert "retrieval among 972 images" in said(capsys, "eval", f"run={run}", "evaluation=retrieval")["task"]
     assert "that run is finished" in mistake(capsys, f"resume={run}")
