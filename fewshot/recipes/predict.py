@@ -49,6 +49,9 @@ def predict(config: DictConfig) -> Path:
     check(config)
     machine = set_up(config.device, config.precision, config.threads)
     query = find_query(config.query)
+    if config.unreadable == "error" and query.left_out:
+        name = printable(str(query.left_out[0]))
+        raise InputError(f"{name}: is no image; remove it or use unreadable=skip")
     encoder, support, labeller = opened(config, machine)
 
     names = query_names(config, query)
@@ -67,6 +70,13 @@ def predict(config: DictConfig) -> Path:
         label_all(query, names, encoder, support, labeller, rows, config)
     except Stopped:
         write_state(folder, "stopped", fingerprint)
+        raise
+    except InputError:
+        # What is labelled is kept for resume=; a folder without any says nothing.
+        if resumed is None and not rows.path.exists():
+            shutil.rmtree(folder)
+        else:
+            write_state(folder, "stopped", fingerprint)
         raise
 
     prediction = Prediction.of(config, encoder, support, query, labeller, rows)
@@ -97,11 +107,8 @@ def label_all(
 
     Raises:
         Stopped: after the batch in which a signal came.
-        InputError: with `unreadable=error` the first file that is no image.
+        InputError: with `unreadable=error` the first file that can't be read as an image.
     """
-    if config.unreadable == "error" and query.left_out:
-        name = printable(str(query.left_out[0]))
-        raise InputError(f"{name}: is no image; remove it or use unreadable=skip")
     done = rows.kept(config.batch)
     total = len(query.paths)
     with stop_request() as stop, Progress("predicting", total, "images", done=done) as progress:

@@ -6,6 +6,7 @@ A checkpoint is a dict of tensors, numbers, strings, lists and dicts, so that it
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -68,7 +69,14 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         InputError: no such file, damaged, not a checkpoint of this project, or of a later version.
     """
     try:
+        # torch does not look at the sums that stand in the file: a changed byte would be another weight.
+        with zipfile.ZipFile(path) as archive:
+            changed = archive.testzip()
+        if changed is not None:
+            raise InputError(f"checkpoint {path} is damaged: {changed} in it is not what was written")
         content = torch.load(path, map_location=device, weights_only=True)
+    except InputError:
+        raise
     except FileNotFoundError as problem:
         raise InputError(f"there is no checkpoint {path}") from problem
     except Exception as problem:  # whatever the reader meets in a damaged or foreign file

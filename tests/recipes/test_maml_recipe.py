@@ -87,6 +87,7 @@ def test_a_validation_leaves_the_training_as_it_is(here: Path) -> None:
         (("maml.adapt=tail",), "maml.adapt=tail must be all"),
         (("maml.inner_stepss=2",), "inner_steps"),
         (("sampler=shuffled",), "sampler=shuffled: recipe=maml adapts to episodes"),
+        (("sampler.ways=4",), "sampler.ways=4 ways=3: recipe=maml adapts a classifier"),
         (("adapt=lora",), "adapt=lora: recipe=maml adapts every weight"),
         (("compile=true",), "compile=true: torch compiles no gradient of a gradient"),
         (("training.freeze_batchnorm=true",), "normalises by the images of each episode"),

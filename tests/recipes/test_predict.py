@@ -150,6 +150,7 @@ def test_images_of_every_kind_and_what_is_none(place: Path, tmp_path: Path) -> N
     done = predict(place, tmp_path / "strict", *words, "unreadable=error", check=False)
     assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("error: ")
     assert "notes.txt: is no image" in done.stderr
+    assert not list((tmp_path / "strict").glob("**/state.json")), "nothing was labelled: nothing is left"
 
 
 def test_single_image_and_list(place: Path, tmp_path: Path) -> None:

@@ -91,6 +91,19 @@ def test_the_previous_one_stands_in_for_a_damaged_last(tmp_path: Path) -> None:
         checkpoint.load_last(tmp_path)
 
 
+def test_one_changed_byte_of_a_weight_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    checkpoint.save(path, {"weights": torch.full((1000,), 7.0), "steps": 1})
+    checkpoint.save(path, {"weights": torch.full((1000,), 7.0), "steps": 2}, keep_previous=True)
+    data = bytearray(path.read_bytes())
+    place = data.index(torch.full((1000,), 7.0).numpy().tobytes()) + 2001
+    data[place] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"last\.pt is damaged: .*data/0 in it is not what was written"):
+        checkpoint.load(path)
+    assert checkpoint.load_last(tmp_path)["steps"] == 1
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
 def test_a_full_disk_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
