@@ -21,7 +21,8 @@ def train(config: DictConfig) -> Path:
     """Train by MAML or ANIL; arguments, files and errors as in `run_training`.
 
     Raises:
-        InputError: also other ways than those tested, BatchNorm frozen, or compiled where the gradient goes through a gradient.
+        InputError: also other ways than those tested, BatchNorm frozen, or compiled where the gradient goes
+            through a gradient.
     """
     if config.compile and not config.maml.first_order:
         raise InputError(
@@ -30,8 +31,8 @@ def train(config: DictConfig) -> Path:
         )
     if config.sampler.ways != config.ways:
         raise InputError(
-            f"sampler.ways={config.sampler.ways} ways={config.ways}: recipe=maml adapts a classifier of as many "
-            "ways as it is tested with; leave sampler.ways out"
+            f"sampler.ways={config.sampler.ways} ways={config.ways}: recipe=maml adapts a classifier of as "
+            "many ways as it is tested with; leave sampler.ways out"
         )
     if config.training.freeze_batchnorm:
         raise InputError(
