@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -50,16 +51,23 @@ def part(words: list[str], seconds: float | None) -> int | None:
 def trained(job: dict[str, Any], seconds: float) -> tuple[list[int], int]:
     """The steps that were saved at each kill, and the exit status."""
     draw, steps = random.Random(job["seed"]), []
-    words, status = job["words"], None
-    while len(steps) < job["kills"] and status is None:
+    words = job["words"]
+    while len(steps) < job["kills"]:
         # A resumed part repeats the start alone, so that several find room in the time of the whole.
         status = part(words, draw.uniform(0.1, 0.6) * seconds)
-        if status is None:
-            # Killed before its first checkpoint, a run is started anew.
-            saved = sorted(Path(job["folder"]).glob("*/last.pt"))
-            steps.append(step(saved[0].parent) if saved else 0)
-            words = [f"resume={saved[0].parent}", "report=false"] if saved else job["words"]
-    status = part(words, None) if status is None else status
+        if status == 0:
+            # It ended sooner than the machine had made the straight one end: once more, and killed earlier.
+            for run in Path(job["folder"]).iterdir():
+                shutil.rmtree(run)
+            seconds, words, steps = seconds / 2, job["words"], []
+            continue
+        if status is not None:
+            return steps, status
+        # Killed before its first checkpoint, a run is started anew.
+        saved = sorted(Path(job["folder"]).glob("*/last.pt"))
+        steps.append(step(saved[0].parent) if saved else 0)
+        words = [f"resume={saved[0].parent}", "report=false"] if saved else job["words"]
+    status = part(words, None)
     assert status is not None
     return steps, status
 
