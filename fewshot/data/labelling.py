@@ -66,7 +66,7 @@ def find_query(given: str | Sequence[str]) -> Found:
     words = [given] if isinstance(given, str) else list(given)
     paths: dict[Path, None] = {}
     left_out: list[Path] = []
-    for path in _named(words):
+    for path, where in _named(words):
         if path.is_dir():
             for _, files in walk(path):
                 paths.update(dict.fromkeys(file for file in files if is_image(file)))
@@ -74,24 +74,30 @@ def find_query(given: str | Sequence[str]) -> Found:
         elif path.is_file():
             paths[path] = None
         else:
-            raise InputError(f"query: there is no file or folder {printable(str(path))}")
+            raise InputError(f"{where}: there is no file or folder {printable(str(path))}")
     if not paths:
         shown = printable(words[0]) if len(words) == 1 else f"[{len(words)} paths]"
+        if len(words) == 1 and Path(words[0]).suffix.lower() == ".txt":
+            raise InputError(f"query={shown} names no images: write a path in each line")
         raise InputError(f"query={shown} holds no images: no files end in {_ENDINGS}")
     return Found(tuple(paths), (), tuple(left_out))
 
 
-def _named(words: Sequence[str]) -> Iterator[Path]:
+def _named(words: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    """Paths, and where each is named, for an error message."""
     for word in words:
         path = Path(word).expanduser()
         if path.suffix.lower() != ".txt" or not path.is_file():
-            yield path
+            yield path, "query"
             continue
         try:
             lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
         except OSError as error:
             raise InputError(f"query={printable(word)}: cannot be read ({error.strerror})") from error
-        for line in filter(None, (line.strip() for line in lines)):
-            listed = Path(line).expanduser()
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            listed = Path(line.strip()).expanduser()
             beside = path.parent / listed
-            yield beside if not listed.exists() and beside.exists() else listed
+            named = beside if not listed.exists() and beside.exists() else listed
+            yield named, f"query={printable(word)}, line {number}"

@@ -26,9 +26,12 @@ SMALL = ["recipe=retrieval", "threads=1", "precision=float32", "backbone.width=8
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def place(tmp_path_factory: pytest.TempPathFactory, packed: Path) -> Iterator[Path]:
     """The working directory, and the data folder below it."""
     folder = tmp_path_factory.mktemp("work")
+    (folder / "data" / "packed").mkdir(parents=True)
+    for glyphs in (packed / "packed").iterdir():
+        (folder / "data" / "packed" / glyphs.name).symlink_to(glyphs)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEWSHOT_DATA", str(folder / "data"))
         patch.chdir(folder)
