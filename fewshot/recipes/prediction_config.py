@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from omegaconf import DictConfig, open_dict
 
+from fewshot import saved_yaml
 from fewshot.data.image_folders import printable
 from fewshot.data.labelling import Found
 from fewshot.errors import InputError
@@ -69,10 +68,10 @@ def config_of(folder: Path, typed: DictConfig) -> DictConfig:
     if read_state(folder)["status"] == "finished":
         raise InputError(f"resume={folder}: that prediction is finished; open {folder / 'index.html'}")
     try:
-        config = OmegaConf.load(folder / CONFIG)
-    except (OSError, YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise InputError(f"{folder / CONFIG} cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(config, DictConfig) or "support" not in config:
+        config = saved_yaml.load(folder / CONFIG)
+    except FileNotFoundError as error:
+        raise InputError(f"{folder / CONFIG} cannot be read: {error.strerror}") from error
+    if "support" not in config:
         raise InputError(f"{folder / CONFIG} is not the config of a prediction")
     for key in _BESIDE_RESUME:
         config[key] = typed[key]
