@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from omegaconf import DictConfig, open_dict
@@ -83,7 +84,7 @@ def anywhere(config: DictConfig) -> DictConfig:
     config = config.copy()
 
     def whole(path: str) -> str:
-        return str(Path(path).expanduser().absolute())
+        return str(Path(os.path.expanduser(path)).absolute())
 
     with open_dict(config):
         several = not isinstance(config.query, str)
@@ -97,7 +98,7 @@ def anywhere(config: DictConfig) -> DictConfig:
 
 def query_names(config: DictConfig, query: Found) -> list[str]:
     """How each image is called: below the folder if that is all that was given, else by its whole path."""
-    root = Path(config.query).expanduser() if isinstance(config.query, str) else Path()
+    root = Path(os.path.expanduser(config.query)) if isinstance(config.query, str) else Path()
     if isinstance(config.query, str) and root.is_dir():
         return [printable(path.relative_to(root).as_posix()) for path in query.paths]
     return [printable(str(path.absolute())) for path in query.paths]
@@ -105,4 +106,4 @@ def query_names(config: DictConfig, query: Found) -> list[str]:
 
 def called(config: DictConfig) -> str:
     """What the folder is called, if nobody says."""
-    return Path(config.query).expanduser().absolute().stem if isinstance(config.query, str) else "list"
+    return Path(os.path.expanduser(config.query)).absolute().stem if isinstance(config.query, str) else "list"
