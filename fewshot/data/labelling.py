@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +34,8 @@ def find_support(folder: str) -> Found:
     Raises:
         InputError: no folder, one that cannot be read or holds no images, or a class folder without images.
     """
-    root = Path(folder).expanduser()
-    if not root.is_dir():
+    root = Path(os.path.expanduser(folder))
+    if not os.path.isdir(root):
         raise InputError(f"support={folder} is not a folder; give one that holds a folder of images a class")
     listing = list_images(root)
     if not listing.classes:
@@ -67,11 +68,12 @@ def find_query(given: str | Sequence[str]) -> Found:
     paths: dict[Path, None] = {}
     left_out: list[Path] = []
     for path, where in _named(words):
-        if path.is_dir():
+        # Unlike Path.is_dir, these take a name that is too long for one that is not there.
+        if os.path.isdir(path):
             for _, files in walk(path):
                 paths.update(dict.fromkeys(file for file in files if is_image(file)))
                 left_out += [file for file in files if not is_image(file)]
-        elif path.is_file():
+        elif os.path.isfile(path):
             paths[path] = None
         else:
             raise InputError(f"{where}: there is no file or folder {printable(str(path))}")
@@ -86,8 +88,8 @@ def find_query(given: str | Sequence[str]) -> Found:
 def _named(words: Sequence[str]) -> Iterator[tuple[Path, str]]:
     """Paths, and where each is named, for an error message."""
     for word in words:
-        path = Path(word).expanduser()
-        if path.suffix.lower() != ".txt" or not path.is_file():
+        path = Path(os.path.expanduser(word))
+        if path.suffix.lower() != ".txt" or not os.path.isfile(path):
             yield path, "query"
             continue
         try:
@@ -97,7 +99,7 @@ def _named(words: Sequence[str]) -> Iterator[tuple[Path, str]]:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            listed = Path(line.strip()).expanduser()
+            listed = Path(os.path.expanduser(line.strip()))
             beside = path.parent / listed
-            named = beside if not listed.exists() and beside.exists() else listed
+            named = beside if not os.path.exists(listed) and os.path.exists(beside) else listed
             yield named, f"query={printable(word)}, line {number}"

@@ -201,7 +201,7 @@ def _unloaded(config: DictConfig) -> DictConfig:
     """
     config = config.copy()
     weights = config.backbone.get("weights")
-    if isinstance(weights, str) and not Path(weights).expanduser().is_file():
+    if isinstance(weights, str) and not Path(os.path.expanduser(weights)).is_file():
         raise InputError(f"backbone.weights={weights}: there is no such file")
     with open_dict(config):
         config.init = None
