@@ -208,7 +208,8 @@ def test_randomly_imbalanced_supports_have_every_size_from_the_least_to_the_most
     made, task = ImbalancedSupport("random", least), Task(3, 4, 2)
     found = draw_general_testbed(TABLE, "test", made, task, episodes=400, seed=0).episodes
     shots = counts(found.support_labels, 3)
-    assert set(shots.ravel().tolist()) == set(range(least, 3 * 4 - 2 * least + 1))
+    for of_way in shots.T.tolist():
+        assert set(of_way) == set(range(least, 3 * 4 - 2 * least + 1))
     assert made.images_of_class(task) == 3 * 4 - 2 * least + 2
 
 
@@ -217,6 +218,8 @@ def test_variable_episodes_of_other_ranges() -> None:
     assert set(found.episodes.ways.tolist()) == {3, 4, 5}
     shots = counts(found.episodes.support_labels, 5)
     assert set(shots[shots > 0].tolist()) == {2, 3, 4}
+    found = draw_general_testbed(TABLE, "test", VariableEpisodes(), Task(5, 4, 2), episodes=800, seed=0)
+    assert np.abs(np.bincount(found.episodes.ways)[2:] / 800 - 1 / 4).max() < 0.06
     # One number each is a range, too.
     found = draw_general_testbed(TABLE, "test", VariableEpisodes(3, 2), Task(3, 2, 2), episodes=5, seed=0)
     assert counts(found.episodes.support_labels, 3).tolist() == [[2] * 3] * 5
