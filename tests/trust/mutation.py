@@ -1,10 +1,11 @@
 """Mutation testing: changes the code in one place and sees whether a test fails; again and again.
 
 `python tests/trust/mutation.py fewshot/mixup` draws 200 changes (`--sample`) by `--seed`, tries each with the
-tests of tests/mixup (`--tests`) that run the changed lines, fastest first, and prints those that
-none notices. Each is tried in a fork of this process, which has imported torch and the like, on a copy
-of the project; one that takes ten times as long as the code did is noticed. What tests run in further
-processes is not seen. `--again FILE` tries what was not noticed in the file of an earlier `--out FILE`.
+tests of tests/mixup (`--tests`) that run the changed lines, fastest first and up to 30 seconds of them
+(`--seconds`), and prints those that none notices. Each is tried in a fork of this process, which has imported
+torch and the like, on a copy of the project; one that takes ten times as long as the code did is noticed. What
+tests run in further processes is not seen. `--again FILE` tries what was not noticed in the file of an
+earlier `--out FILE`.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch  # noqa: F401  once, before the first fork
 from mutants import Mutant, sample
 from reaching import Reaching
 
@@ -70,9 +73,11 @@ class Laboratory:
         folder: for the copy and what the tests write.
         places: files and folders within the project that will be changed.
         tests: files and folders of tests.
+        seconds: of tests, fastest first, that a mutant is tried with.
     """
 
-    def __init__(self, folder: Path, places: list[str], tests: list[str]) -> None:
+    def __init__(self, folder: Path, places: list[str], tests: list[str], seconds: float) -> None:
+        self.seconds = seconds
         self.copy, self.temporary, self.log = folder / "project", folder / "temporary", folder / "log"
         for name in COPIED:
             there = PROJECT / name
@@ -115,10 +120,15 @@ class Laboratory:
         """`killed`; `slow`, killed by its time limit; `survived`; `unreached`, if no test runs the lines; or
         `uncollected`, killed while a file of tests was imported."""
         first, last = mutant.lines
-        tests = self.reaching.of(mutant.file, range(first, last + 1), mutant.imported)
+        tests, seconds = [], 0.0
+        for test in self.reaching.of(mutant.file, range(first, last + 1), mutant.imported):
+            seconds += self.reaching.seconds[test]
+            if tests and seconds > self.seconds:
+                break
+            tests.append(test)
         if not tests:
             return "unreached"
-        limit = 20 + 10 * sum(self.reaching.seconds[test] for test in tests)
+        limit = 20 + 10 * seconds
         path = self.copy / mutant.file
         text = path.read_text()
         for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
@@ -139,6 +149,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--tests", nargs="+")
     parser.add_argument("--sample", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--again", type=Path)
     asked = parser.parse_args(words)
@@ -151,7 +162,7 @@ def main(words: list[str]) -> int:
         chosen = [mutant for mutant in chosen if (mutant.file, mutant.change) in wanted]
     outcomes: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
-        laboratory = Laboratory(Path(folder), asked.places, tests)
+        laboratory = Laboratory(Path(folder), asked.places, tests, asked.seconds)
         for mutant in chosen:
             outcome = laboratory.outcome(mutant)
             outcomes[outcome] += 1
