@@ -311,8 +311,8 @@ def test_a_block_holds_as_many_leads_as_fit(form: str) -> None:
     """A lead takes its mixed examples, and their similarities to anchors; thrice where it is the anchor."""
     labels, points = torch.arange(12) // 3, embeddings(12)
     near = similarities(points, points, "squared_euclidean")
-    partners = hardest_partners(near, candidates("positive_negative", labels), 5)
-    own = 5 * (DIM if form == "vectors" else 1)
+    partners = hardest_partners(near, candidates("positive_negative", labels), 6)
+    own = 6 * (DIM if form == "vectors" else 1)
     loss = NCA()
     relation = loss.relation(labels, labels, torch.arange(12))
 
@@ -328,7 +328,7 @@ def test_a_block_holds_as_many_leads_as_fit(form: str) -> None:
         mixed = mixed_examples(points, partners, loss.similarity, 0.3, form, anchors=points[:7])
         loss_of_mixed_others(watched, mixed, torch.arange(7), block)
 
-    for made, each in ((of_anchors, 2 * 5), (of_mixed_anchors, 3 * 5 * 7), (of_mixed_others, 7 * 5)):
+    for made, each in ((of_anchors, 2 * 6), (of_mixed_anchors, 3 * 6 * 7), (of_mixed_others, 7 * 6)):
         for leads, block in ((1, 2 * (each + own) - 1), (2, 2 * (each + own)), (3, 3 * (each + own))):
             watched = Watched(loss.form)
             made(watched, block)

@@ -128,4 +128,4 @@ def last(node: ast.stmt) -> int:
 
 def difference(before: str, after: str) -> str:
     lines = difflib.ndiff(before.splitlines(), after.splitlines())
-    return "\n".join(line for line in lines if line[0] in "+-")
+    return "\n".join(line for line in lines if line[0] in "+-" and line[2:].strip())

@@ -3,8 +3,8 @@
 `python tests/trust/mutation.py fewshot/mixup` draws 200 changes (`--sample`) by `--seed`, tries each with the
 tests of tests/mixup (`--tests`) that run the changed lines, fastest first and up to 30 seconds of them
 (`--seconds`), and prints those that none notices. Each is tried in a fork of this process, which has imported
-torch and the like, on a copy of the project; one that takes ten times as long as the code did is noticed. What
-tests run in further processes is not seen. `--again FILE` tries what was not noticed in the file of an
+torch and the like, on a copy of the project; one that takes ten times as long as the code did is noticed.
+What tests run in further processes is not seen. `--again FILE` tries what was not noticed in the file of an
 earlier `--out FILE`.
 """
 
@@ -25,7 +25,6 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
