@@ -60,18 +60,18 @@ def resolve_target(name: str, place: str) -> Callable[..., Any]:
         raise InputError(f"{where}: is no class or function defined in an allowed package")
     if not _within(found.__module__, allowed):
         raise InputError(f"{where}: is defined in {found.__module__}, {advice}")
-    if not (_within(found.__module__, _trusted.get()) or _only_builds(found)):
+    if not (_within(found.__module__, _trusted.get()) or _only_builds(found, place)):
         raise InputError(f"{where}: is no part of an experiment; only what builds one may stand there")
     return cast(Callable[..., Any], found)
 
 
-def _only_builds(found: Any) -> bool:
+def _only_builds(found: Any, place: str) -> bool:
     module: str = found.__module__
     if _within(module, ("torchvision",)) and not _within(module, _OF_TORCHVISION):
         return False
     if inspect.isclass(found) or _within(module, _FUNCTIONS):
         return True
-    return _within(module, ("fewshot.recipes",)) and found.__name__ == "train"
+    return _within(module, ("fewshot.recipes",)) and place == "recipe"  # what a program runs, no part of it
 
 
 def _within(name: str, packages: Sequence[str]) -> bool:
