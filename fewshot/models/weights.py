@@ -25,6 +25,14 @@ def load_weights(
     Raises:
         InputError: another architecture; names the first keys or shapes that differ.
     """
+    check_fit(network, state, strict, place)
+    network.load_state_dict(dict(state), strict=strict)
+
+
+def check_fit(
+    network: nn.Module, state: Mapping[str, Tensor], strict: bool = True, place: str = "the saved weights"
+) -> None:
+    """As `load_weights`, of a network on any device, and copies nothing."""
     own = network.state_dict()
     differing = [
         f"{key} is {list(state[key].shape)} there and {list(own[key].shape)} here"
@@ -38,7 +46,6 @@ def load_weights(
     if (strict and (missing or unexpected)) or len(missing) == len(own):
         # One of each kind first: together they show a renamed key for what it is.
         raise _mismatch(network, place, [*missing[:1], *unexpected[:1], *missing[1:], *unexpected[1:]])
-    network.load_state_dict(dict(state), strict=strict)
 
 
 def read_state(file: Path) -> dict[str, Tensor]:

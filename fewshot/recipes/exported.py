@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fewshot.errors import InputError
 from fewshot.recipes.tensor_card import load_card, load_tensors, required, save_card, save_tensors
 
 CARD, WEIGHTS = "model.json", "model.safetensors"
@@ -49,22 +48,8 @@ def read_exported(card: Path, device: torch.device | str = "cpu") -> dict[str, A
         InputError: a file is missing or damaged, does not belong to the other, or is of another version.
     """
     content = load_card(card, KIND)
-    trained_on, *_ = required(content, card, trained_on=dict, architecture=dict, step=int, sha256=str)
-    for key, wanted in (("selection", str), ("classes", list), ("reading", dict), ("terms", str)):
-        if content.get(key) is not None:
-            required(content, card, **{key: wanted})
-    _check_origin(trained_on, card)
+    required(content, card, sha256=str)
     tensors = load_tensors(card.with_name(WEIGHTS), content["sha256"], device)
     saved = {key: content[key] for key in _TOLD if key in content}
     train_mean = tensors.pop(_TRAIN_MEAN, None)
     return {**saved, "embedder": tensors, "train_mean": train_mean}
-
-
-def _check_origin(trained_on: Mapping[str, Any], card: Path) -> None:
-    """Refuse what `leak_label` could not read."""
-    origin: object = trained_on
-    while isinstance(origin, dict):
-        required(origin, card, data=str, images=str, split=str)
-        origin = origin.get("before")
-    if not isinstance(origin, str):
-        raise InputError(f"{card} is damaged: 'before' is not there or no str")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,13 +21,17 @@ from fewshot.evaluation.embeddings import embed
 from fewshot.models.backbone import Backbone
 from fewshot.models.embedder import Embedder
 from fewshot.models.heads import Head
-from fewshot.models.weights import load_weights
+from fewshot.models.weights import check_fit, load_weights
 from fewshot.progress import Progress
 from fewshot.recipes.exported import CARD, read_exported
+from fewshot.recipes.tensor_card import required
 from fewshot.sampling.class_table import ClassTable
 from fewshot.targets import resolve_target
 from fewshot.training import checkpoint
 from fewshot.training.device import Machine
+
+_MOST_ORIGINS = 100
+"""Trainings that started from one another."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +216,37 @@ def saved_model(path: Path, device: torch.device | str) -> dict[str, Any]:
     content = read_exported(path, device) if path.suffix == ".json" else checkpoint.load(path, device)
     if "embedder" not in content or "architecture" not in content:
         raise InputError(f"{path} holds the state of a training, not a model; give its folder or best.pt")
+    _check_told(content, path)
     return content
+
+
+def _check_told(content: Mapping[str, Any], path: Path) -> None:
+    """Refuse what its readers could not use.
+
+    Raises:
+        InputError: an entry is missing or of another type.
+    """
+    origin: object = content.get("trained_on")
+    required(content, path, trained_on=dict, architecture=dict, step=int, embedder=Mapping)
+    for key, wanted in (("selection", str), ("classes", list), ("reading", dict), ("terms", str)):
+        if content.get(key) is not None:
+            required(content, path, **{key: wanted})
+    if not all(isinstance(name, str) for name in content.get("classes") or ()):
+        raise InputError(f"{path} is damaged: its classes are no names")
+    for _ in range(_MOST_ORIGINS):
+        if isinstance(origin, str):
+            break
+        assert isinstance(origin, dict)
+        required(origin, path, data=str, images=str, split=str)
+        origin = origin.get("before")
+        if not isinstance(origin, str | dict):
+            raise InputError(f"{path} is damaged: 'before' is not there or no str")
+    else:
+        raise InputError(f"{path} is damaged: its weights have more than {_MOST_ORIGINS} origins")
+    mean = content.get("train_mean")
+    tensors = [*content["embedder"].values(), *([] if mean is None else [mean])]
+    if not all(isinstance(tensor, Tensor) for tensor in tensors) or (mean is not None and mean.ndim != 1):
+        raise InputError(f"{path} is damaged: its weights are no tensors of their shape")
 
 
 def load_nothing(backbone: MutableMapping[Any, Any]) -> None:
@@ -230,19 +265,22 @@ def load_model(path: Path, device: torch.device) -> Model:
     content = saved_model(path, device)
     architecture = Architecture.of(content["architecture"], str(path))
     load_nothing(architecture.backbone)
+    # First without memory: a few bytes can name a network of any size, and are to have its weights.
+    with torch.device("meta"), contextlib.suppress(RuntimeError):  # a foreign network may not bear it
+        check_fit(architecture.build(), content["embedder"], place=str(path))
     embedder = architecture.build().to(device)
     load_weights(embedder, content["embedder"], place=str(path))
     embedder.eval()
     # Checkpoints of the first version say neither what chose them nor which classes they learnt.
     selection = content.get("selection", "not recorded what they were chosen on")
-    classes = tuple(content["classes"]) if "classes" in content else None
+    classes = None if content.get("classes") is None else tuple(content["classes"])
     return Model(
         embedder,
         architecture,
         content["trained_on"],
         selection,
         classes,
-        content["train_mean"],
+        content.get("train_mean"),
         content["step"],
         _reading(content, path),
         content.get("terms"),

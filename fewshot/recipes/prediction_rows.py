@@ -69,7 +69,7 @@ class Rows:
             ) from error
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        with self.path.open(encoding="utf-8") as file:
+        with self.path.open("rb") as file:  # decoded by the line: a damaged one is told by its number
             for number, line in enumerate(file, start=1):
                 try:
                     yield json.loads(line)

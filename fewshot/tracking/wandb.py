@@ -103,9 +103,9 @@ class WandbTracker:
             self._run.mark_preempting()
         try:
             self._run.finish(exit_code=status)
-        except ConnectionError:
+        except Exception:
             # wandb's own process has died; without this, wandb tries to reach it once more when Python ends.
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(Exception):
                 self._wandb.teardown(exit_code=status)
             raise
 

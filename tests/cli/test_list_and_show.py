@@ -91,7 +91,7 @@ TARGETS = sorted(
 @pytest.mark.parametrize("target", [t for t in TARGETS if t.startswith("fewshot.")])
 def test_what_is_read_from_the_source_is_what_python_finds(target: str) -> None:
     """Names, docstring and file, for all of our own parts."""
-    found, real = definition(target), resolve_target(target, "")
+    found, real = definition(target), resolve_target(target, "recipe")
     assert found is not None and inspect.getsourcefile(real) == str(found.path)
     if found.docstring:
         assert found.docstring == inspect.getdoc(real)

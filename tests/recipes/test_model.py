@@ -174,6 +174,32 @@ def test_a_strangers_model_names_modules_alone(
     assert not list((tmp_path / "MADE").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"trained_on": 3}, "'trained_on' is not there or no dict"),
+        ({"trained_on": {**TRAINED_ON, "before": {}}}, "'data' is not there or no str"),
+        ({"step": "x"}, "'step' is not there or no int"),
+        ({"embedder": [1]}, "'embedder' is not there or no Mapping"),
+        ({"embedder": {"a": 1}}, "its weights are no tensors"),
+        ({"train_mean": torch.zeros(2, 2)}, "its weights are no tensors of their shape"),
+        ({"classes": [1]}, "its classes are no names"),
+    ],
+)
+def test_what_is_damaged_of_a_model_is_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    written(tmp_path / "best.pt", architecture())
+    with pytest.raises(InputError, match=said):
+        load_model(changed(tmp_path / "best.pt", **change), CPU)
+
+
+def test_a_network_is_no_larger_than_its_weights(tmp_path: Path) -> None:
+    """A width of a million would take terabytes before the weights were found not to fit."""
+    written(tmp_path / "best.pt", architecture())
+    saved = {**checkpoint.load(tmp_path / "best.pt")["architecture"], "backbone": {**CONV4, "width": 10**6}}
+    with pytest.raises(InputError, match=r"is \[6, 3, 3, 3\] there and \[1000000, 3, 3, 3\] here"):
+        load_model(changed(tmp_path / "best.pt", architecture=saved), CPU)
+
+
 @pytest.mark.parametrize("missing", ["embedder", "architecture"])
 def test_the_state_of_a_training_is_no_model(tmp_path: Path, missing: str) -> None:
     written(tmp_path / "best.pt", architecture())

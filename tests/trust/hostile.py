@@ -7,17 +7,20 @@ A target reads its bytes as the program would read a file or a command line. It 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import pickle
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import safetensors.torch
 import scipy.io
 import torch
 from PIL import Image
@@ -27,20 +30,31 @@ from fewshot.cli.check import check
 from fewshot.cli.commands.train import PROGRAM
 from fewshot.cli.conf_folder import ConfFolder
 from fewshot.cli.failure import one_line
+from fewshot.cli.run_report import write_report
+from fewshot.continual.accuracy_matrix import read_matrices
 from fewshot.data import pickles
-from fewshot.data.decoding import decode, fit_square
+from fewshot.data.decoding import decode, fit_square, square
 from fewshot.data.file_tree import open_tree
+from fewshot.data.image_folders import printable
 from fewshot.data.image_set import ImageSet
+from fewshot.data.labelling import find_query
 from fewshot.data.source import Source
 from fewshot.data.sources.cars import Cars
+from fewshot.data.sources.cifar10 import Cifar10
 from fewshot.data.sources.cub import CUB
 from fewshot.data.sources.folder import ImageFolder
+from fewshot.data.sources.imagenet32 import ImageNet32
 from fewshot.data.sources.inshop import InShop
 from fewshot.data.sources.miniimagenet import MiniImageNet
 from fewshot.data.sources.sop import SOP
+from fewshot.data.sources.tieredimagenet import TieredImageNet
 from fewshot.errors import InputError
-from fewshot.recipes.model import load_model
+from fewshot.recipes.exported import write_exported
+from fewshot.recipes.model import Architecture, card, load_model
+from fewshot.recipes.prediction_rows import Rows, read_state
+from fewshot.recipes.run_record import load_config
 from fewshot.recipes.saved_result import read_values
+from fewshot.recipes.store import Store
 from fewshot.targets import ALLOWED, resolve_target
 
 Read = Callable[[bytes, Path], object]
@@ -115,6 +129,96 @@ def checkpoint(data: bytes, folder: Path) -> None:
     load_model(path, torch.device("cpu"))
 
 
+def structure(data: bytes, folder: Path) -> None:
+    """The pickle within a checkpoint, in an archive whose sums are right."""
+    with io.BytesIO() as buffer:
+        with zipfile.ZipFile(buffer, "w") as file:
+            for name, content in _members().items():
+                file.writestr(name, data if name.endswith("data.pkl") else content)
+        checkpoint(buffer.getvalue(), folder)
+
+
+@cache
+def _members() -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(_checkpoint())) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def model_card(data: bytes, folder: Path) -> None:
+    (folder / "model.json").write_bytes(data)
+    (folder / "model.safetensors").write_bytes(_exported()[1])
+    load_model(folder / "model.json", torch.device("cpu"))
+
+
+def store_card(data: bytes, folder: Path) -> None:
+    (folder / "tensors-01234567.safetensors").write_bytes(_store_tensors())
+    (folder / "store.json").write_bytes(data)
+    Store.read(folder)
+
+
+def saved_config(data: bytes, folder: Path) -> None:
+    (folder / "config.yaml").write_bytes(data)
+    load_config(folder)
+
+
+def prediction(data: bytes, folder: Path) -> None:
+    """state.json and rows.jsonl of a prediction that goes on: the first line and the rest."""
+    state, _, rows = data.partition(b"\n")
+    (folder / "state.json").write_bytes(state)
+    (folder / "rows.jsonl").write_bytes(rows)
+    read_state(folder)
+    found = Rows(folder)
+    found.kept(2)
+    for _ in found:
+        pass
+
+
+def listed_queries(data: bytes, folder: Path) -> None:
+    (folder / "a.png").touch()
+    (folder / "list.txt").write_bytes(data)
+    find_query(str(folder / "list.txt"))
+
+
+def matrices(data: bytes, folder: Path) -> None:
+    (folder / "accuracy.json").write_bytes(data)
+    read_matrices(folder)
+
+
+def report(name: str) -> Read:
+    """The page of a run; whatever a file of it holds, there is a page."""
+
+    def read(data: bytes, folder: Path) -> None:
+        run = folder / "run"
+        _write(run, _run())
+        (run / name).write_bytes(data)
+        page = write_report(run)[0].read_text(encoding="utf-8")
+        assert "<script" not in page and "<img src=x" not in page
+
+    return read
+
+
+@cache
+def _run() -> dict[str, bytes]:
+    config = (
+        b"recipe: few_shot\ndata: {name: <script>}\nchoices: {recipe: few_shot, data: glyphs}\nsteps: 6\n"
+    )
+    record = {
+        "recipe": "few_shot",
+        "status": "finished",
+        "selection": "<img src=x>",
+        "seconds": 1.5,
+        "steps": 6,
+    }
+    metrics = b'{"step": 3, "train/loss": 1.5}\n{"step": 6, "train/loss": 1.0, "val/accuracy": 0.5}\n'
+    return {
+        "config.yaml": config,
+        "run.json": json.dumps(record).encode(),
+        "metrics.jsonl": metrics,
+        "eval/a/result.json": _result()["result.json"],
+        "eval/a/episodes.npz": _result()["episodes.npz"],
+    }
+
+
 def listed(source: Source, files: Mapping[str, bytes], fuzzed: str) -> Read:
     """A data set in the owner's layout, with one of its lists from the input."""
 
@@ -125,8 +229,10 @@ def listed(source: Source, files: Mapping[str, bytes], fuzzed: str) -> Read:
         (root / fuzzed).write_bytes(data)
         if source.find(root) is None:
             return
-        for _ in source.records(root):
-            pass
+        for record in source.records(root):
+            printable(record.class_name).encode()
+            printable(record.name).encode()
+            square(record, source, root)
 
     return read
 
@@ -237,12 +343,46 @@ def _tar(mode: str, *names: str) -> bytes:
         return buffer.getvalue()
 
 
+@cache
+def _model() -> dict[str, Any]:
+    backbone = {"_target_": "fewshot.models.conv4.Conv4", "width": 2, "depth": 1, "pool": "average"}
+    head = {"_target_": "fewshot.models.heads.NoHead", "normalize": False}
+    architecture = Architecture(backbone, head, (0.5,), (0.5,), 8, 1)
+    trained_on = {"data": "x", "images": "x", "split": "y", "before": "none"}
+    told = card(architecture, trained_on, "last", ("a",), torch.zeros(2), source=ImageFolder(path="."))
+    return {**told, "format": 1, "embedder": architecture.build().state_dict(), "step": 1}
+
+
+@cache
 def _checkpoint() -> bytes:
-    network = torch.nn.Linear(2, 2)
-    content = {"format": 1, "embedder": network.state_dict(), "architecture": {"backbone": {}}, "step": 1}
     with io.BytesIO() as buffer:
-        torch.save(content, buffer)
+        torch.save(_model(), buffer)
         return buffer.getvalue()
+
+
+@cache
+def _exported() -> tuple[bytes, bytes]:
+    """Card and tensors."""
+    with tempfile.TemporaryDirectory() as place:
+        write_exported(Path(place), _model(), {})
+        return (Path(place) / "model.json").read_bytes(), (Path(place) / "model.safetensors").read_bytes()
+
+
+@cache
+def _store_tensors() -> bytes:
+    tensors = {"sums": torch.zeros(2, 3), "features": torch.zeros(2, 3), "labels": torch.tensor([0, 1])}
+    return safetensors.torch.save(tensors)
+
+
+def _store() -> bytes:
+    told = {
+        "kind": "fewshot prototype store", "format": 1, "classes": ["a", "b"], "counts": [1, 1],
+        "names": ["a/1.png", "b/1.png"], "digests": ["", ""], "tensors": "tensors-01234567.safetensors",
+        "sha256": hashlib.sha256(_store_tensors()).hexdigest(), "model": {"name": "m", "sha256": "s"},
+        "reading": {}, "settings": {"classifier": "c", "false_alarms": 0.1},
+        "fitted": {"temperature": 1.0, "rule": "r"},
+    }  # fmt: skip
+    return json.dumps(told).encode()
 
 
 def _mat() -> bytes:
@@ -272,6 +412,25 @@ CARS_FILES = {
 }  # fmt: skip
 
 
+PIXELS = np.arange(4 * 3072, dtype=np.int64).astype(np.uint8).reshape(4, 3072)
+LABELS = {b"labels": [0, 1, 0, 1], b"filenames": [b"a", b"b", b"c", b"d"], b"data": PIXELS}
+CIFAR10_FILES = {
+    **{f"data_batch_{number}": pickle.dumps(LABELS, 2) for number in range(1, 6)},
+    "test_batch": pickle.dumps(LABELS, 2),
+    "batches.meta": pickle.dumps({b"label_names": [b"cat", "dog"]}, 2),
+}
+IMAGENET32_FILES = {"val_data": pickle.dumps({"labels": [1, 2, 1, 1000], "data": PIXELS}, 4)}
+CACHE_FILES = {
+    "mini-imagenet-cache-test.pkl": pickle.dumps(
+        {"image_data": PIXELS.reshape(4, 32, 32, 3), "class_dict": {"n01532829": [0, 1], b"n2": np.arange(3)}}
+    )
+}
+TIERED_FILES = {
+    "test_images_png.pkl": pickle.dumps([np.frombuffer(picture(), np.uint8)] * 2),
+    "test_labels.pkl": pickle.dumps({"label_specific": np.array([0, 1]), "label_specific_str": ["a", b"b"]}),
+}
+
+
 def _list(source: Source, files: Mapping[str, bytes], fuzzed: str) -> Target:
     return Target(listed(source, files, fuzzed), lambda: [files[fuzzed]])
 
@@ -290,7 +449,7 @@ TARGETS: dict[str, Target] = {
     "target_name": Target(
         target_name,
         lambda: [
-            b"fewshot.losses.icnn.ICNN",
+            b"fewshot.losses.ICNN",
             b"torchvision.datasets.folder.os.system",
             b"torch.nn.Linear.__init__",
         ],
@@ -326,6 +485,33 @@ TARGETS: dict[str, Target] = {
         ),
     ),
     "checkpoint": Target(checkpoint, lambda: [_checkpoint()]),
+    "structure": Target(
+        structure, lambda: [content for name, content in _members().items() if name.endswith("data.pkl")]
+    ),
+    "model_card": Target(model_card, lambda: [_exported()[0]]),
+    "store_card": Target(store_card, lambda: [_store()]),
+    "config": Target(saved_config, lambda: [_run()["config.yaml"], b"recipe: &a [1]\ndata: [*a, *a]\n"]),
+    "prediction": Target(
+        prediction,
+        lambda: [b'{"status": "running", "fingerprint": "a"}\n{"file": "a", "label": "b"}\n{"file": "b"}\n'],
+    ),
+    "query_list": Target(listed_queries, lambda: [b"a.png\n./a.png\n~/a.png\n"]),
+    "matrices": Target(
+        matrices,
+        lambda: [b'{"images": [2, 3], "tasks": ["a", "b"], "class_incremental": [[0.5, null], [0.25, 1.0]]}'],
+    ),
+    **{
+        f"report_{name.rpartition('/')[2].partition('.')[0]}": Target(
+            report(name), lambda n=name: [_run()[n]]
+        )
+        for name in ("config.yaml", "run.json", "metrics.jsonl", "eval/a/result.json", "eval/a/episodes.npz")
+    },
+    "cifar10_batch": _list(Cifar10(), CIFAR10_FILES, "data_batch_1"),
+    "cifar10_meta": _list(Cifar10(), CIFAR10_FILES, "batches.meta"),
+    "imagenet32": _list(ImageNet32(), IMAGENET32_FILES, "val_data"),
+    "miniimagenet_cache": _list(MiniImageNet(size=8), CACHE_FILES, "mini-imagenet-cache-test.pkl"),
+    "tieredimagenet_images": _list(TieredImageNet(size=8), TIERED_FILES, "test_images_png.pkl"),
+    "tieredimagenet_labels": _list(TieredImageNet(size=8), TIERED_FILES, "test_labels.pkl"),
     "cub": _list(CUB(crop="box"), CUB_FILES, "images.txt"),
     "cub_boxes": _list(CUB(crop="box"), CUB_FILES, "bounding_boxes.txt"),
     "sop": _list(SOP(), SOP_FILES, "Ebay_test.txt"),
@@ -333,7 +519,7 @@ TARGETS: dict[str, Target] = {
     "miniimagenet_csv": _list(MiniImageNet(), MINI_FILES, "train.csv"),
     "cars_labels": _list(Cars(), CARS_FILES, "devkit/train_perfect_preds.txt"),
     "cars_mat": _list(Cars(), CARS_FILES, "devkit/cars_meta.mat"),
-    "split_file": Target(split_file, lambda: [b'{"train": ["a"], "val": ["b"], "test": ["c"]}']),
+    "split_file": Target(split_file, lambda: [b"[train]\na\n# mine\n[val]\nb\n[test]\nc\n"]),
     "manifest": Target(packed("manifest.json"), lambda: [_pack()["manifest.json"]]),
     "labels": Target(packed("labels.npy"), lambda: [_pack()["labels.npy"]]),
     "images": Target(packed("images.npy"), lambda: [_pack()["images.npy"]]),
