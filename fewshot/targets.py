@@ -14,6 +14,11 @@ from fewshot.errors import InputError
 from fewshot.suggestion import did_you_mean
 
 ALLOWED = ("fewshot", "torch.optim", "torch.nn", "timm", "torchvision")
+_OF_TORCHVISION = ("torchvision.models", "torchvision.ops", "torchvision.transforms")
+"""The rest of it fetches and unpacks what a config names."""
+_FUNCTIONS = ("torch.optim", "torch.nn", "torchvision.models")
+"""Whose functions only build. Others write, delete, fetch or unpickle what a config names, and a config can
+come with a stranger's checkpoint or run."""
 _trusted: ContextVar[tuple[str, ...]] = ContextVar("trusted", default=())
 
 
@@ -36,7 +41,7 @@ def resolve_target(name: str, place: str) -> Callable[..., Any]:
 
     Its name must begin with an allowed package, so that nothing else is imported, and so must the
     `__module__` it was defined in: `torchvision.datasets.folder.os.system` begins well but is no
-    function of torchvision.
+    function of torchvision. Of the functions there only those that build something are allowed.
 
     Args:
         name: as `_target_` gives it.
@@ -55,7 +60,22 @@ def resolve_target(name: str, place: str) -> Callable[..., Any]:
         raise InputError(f"{where}: is no class or function defined in an allowed package")
     if not _within(found.__module__, allowed):
         raise InputError(f"{where}: is defined in {found.__module__}, {advice}")
+    if not (_within(found.__module__, _trusted.get()) or _only_builds(found) or _is_recipe(found, place)):
+        raise InputError(f"{where}: is no part of an experiment; only what builds one may stand there")
     return cast(Callable[..., Any], found)
+
+
+def _only_builds(found: Any) -> bool:
+    module: str = found.__module__
+    if _within(module, ("torchvision",)) and not _within(module, _OF_TORCHVISION):
+        return False
+    return inspect.isclass(found) or _within(module, _FUNCTIONS)
+
+
+def _is_recipe(found: Any, place: str) -> bool:
+    """What a program runs: it stands at its own key alone, which no checkpoint has."""
+    named = found.__name__ in ("train", "evaluate", "predict")
+    return place == "recipe" and named and _within(found.__module__, ("fewshot.recipes",))
 
 
 def _within(name: str, packages: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -340,6 +341,13 @@ def test_experiment_builds(choice: str, table: ClassTable) -> None:
     schedule_for(config.scheduler, optimizer, steps, sampler.steps_per_epoch)
     streams = "_target_" in config.continual  # which have no validation between steps
     assert config.epochs is not None or streams or config.validation.every <= steps
+
+
+@pytest.mark.parametrize("choice", sorted({*EXPERIMENTS} - {"none"}))
+def test_experiment_has_its_row(choice: str) -> None:
+    """What was measured with it, or why it was not."""
+    rows = (CONF.parent / "REPRODUCIBILITY.md").read_text(encoding="utf-8")
+    assert re.search(rf"(?<![\w/]){re.escape(choice)}(?![\w/])", rows)
 
 
 @pytest.mark.parametrize("choice", EXPERIMENTS)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
 from collections.abc import Callable
 
+from fewshot.cli.warning_lines import warning_lines
 from fewshot.errors import InputError
 from fewshot.processes import launched
 
@@ -14,19 +16,23 @@ FAILED = 1
 USAGE = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+_BY_THE_FILE_SYSTEM = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS, errno.ENOSPC)
 
 
 def exit_status(command: Callable[[], int]) -> int:
     """Run a command; an InputError becomes one line, any other error keeps its traceback.
 
-    Of several processes the first that fails tells: the others make the same mistake, or miss it.
+    What the file system refuses (a folder that may not be read, a name too long) is a mistake of the user,
+    wherever it shows. Of several processes the first that fails tells: the others make the same mistake, or
+    miss it.
 
     Returns:
-        What the command returned; 2 after an InputError, 130 after Ctrl-C, 141 when the reader of
+        What the command returned; 2 after a mistake of the user, 130 after Ctrl-C, 141 when the reader of
         our output has gone (as a shell reports SIGPIPE), 1 after any other error that another process tells.
     """
     try:
-        status = command()
+        with warning_lines():
+            status = command()
         sys.stdout.flush()
         return status
     except InputError as error:
@@ -40,10 +46,20 @@ def exit_status(command: Callable[[], int]) -> int:
         # The interpreter flushes stdout once more at its end; that must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except Exception:
+    except Exception as error:
+        refusal = _refusal(error)
         if _tells():
-            raise
-        return FAILED
+            if refusal is None:
+                raise
+            report(refusal)
+        return FAILED if refusal is None else USAGE
+
+
+def _refusal(error: Exception) -> InputError | None:
+    """What the file system would not do; None of any other error."""
+    if isinstance(error, OSError) and error.errno in _BY_THE_FILE_SYSTEM and error.filename is not None:
+        return InputError(f"{error.filename}: {error.strerror}")
+    return None
 
 
 def _tells() -> bool:

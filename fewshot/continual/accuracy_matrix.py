@@ -96,7 +96,7 @@ def read_matrices(folder: Path) -> dict[str, AccuracyMatrix]:
         }
     except FileNotFoundError as problem:
         raise InputError(f"{folder} is no run of recipe=continual, or no task was learned yet") from problem
-    except (OSError, ValueError, KeyError, TypeError) as problem:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
         raise InputError(
             f"{path} is damaged ({problem}); go on with resume={folder} or train anew"
         ) from problem

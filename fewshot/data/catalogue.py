@@ -154,7 +154,7 @@ def _target(source: Source) -> Path:
 def _find(source: Source) -> tuple[Path, str | None]:
     """The folder of the original files and their form."""
     if source.path is not None:
-        folder = Path(source.path).expanduser()
+        folder = Path(os.path.expanduser(source.path))
         if not folder.is_dir():
             raise InputError(f"data={source.name}: path={source.path} is not a folder")
         return folder, source.find(folder)
@@ -167,7 +167,7 @@ def _find(source: Source) -> tuple[Path, str | None]:
 
 
 def _from_elsewhere(source: Source, manifest: dict[str, object]) -> bool:
-    return source.path is not None and str(Path(source.path).expanduser().resolve()) != manifest["folder"]
+    return source.path is not None and os.path.realpath(os.path.expanduser(source.path)) != manifest["folder"]
 
 
 def _how_to_get(source: Source, folder: Path) -> str:

@@ -24,6 +24,9 @@ Image.init()
 _KNOWN_FORMATS = tuple(name for name in _FORMATS if name in Image.OPEN)
 """Some builds of Pillow lack the last ones."""
 
+_LONGEST = 100
+"""Times the short side: what lies beyond is cut off first."""
+
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError, struct.error, zlib.error)
 
 
@@ -86,6 +89,9 @@ def fit_square(
         image = image.resize((size, size), resample)
     else:
         short = resize or size
+        if max(width, height) > _LONGEST * min(width, height):
+            # A line of 1 x 80 million pixels would be enlarged as a whole for its middle.
+            image, (width, height) = _middle(image, _LONGEST * min(width, height))
         if width <= height:
             new = (short, int(short * height / width))
         else:
@@ -94,6 +100,13 @@ def fit_square(
         image = image.resize(new, resample).crop((left, top, left + size, top + size))
     fitted = np.asarray(image)
     return fitted[:, :, None] if channels == 1 else fitted
+
+
+def _middle(image: Image.Image, longest: int) -> tuple[Image.Image, tuple[int, int]]:
+    """The image without the ends of its long side, and its width and height."""
+    width, height = min(image.width, longest), min(image.height, longest)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height)), (width, height)
 
 
 def square(record: Record, source: Source, folder: Path) -> NDArray[np.uint8]:

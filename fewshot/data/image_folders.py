@@ -115,15 +115,21 @@ def walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
                 continue
             visited.add((status.st_dev, status.st_ino))
             entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+            folders = [entry for entry in entries if entry.is_dir()]
+            files = [entry for entry in entries if entry.is_file()]
         except OSError as error:
             raise InputError(f"{printable(str(folder))}: cannot be read ({error.strerror})") from error
-        waiting += [entry for entry in reversed(entries) if entry.is_dir()]
-        yield folder, [entry for entry in entries if entry.is_file()]
+        waiting += reversed(folders)
+        yield folder, files
 
 
 def printable(name: str) -> str:
     """A file name as one line of valid Unicode: line breaks and bytes that are no UTF-8 are escaped."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        data = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, as no file system gives it but a data set's list can
+        data = name.encode("utf-8", "backslashreplace")
+    text = data.decode("utf-8", "backslashreplace")
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text

@@ -49,7 +49,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         version, sizes = manifest["version"], {name: manifest["bytes"][name] for name in (*ARRAYS, NAMES)}
     except FileNotFoundError as error:
         raise InputError(f"{folder}: there is no packed image set here ({MANIFEST} is missing)") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: the manifest cannot be read ({error}); {_MEND}") from error
     if version != VERSION:
         raise InputError(f"{folder}: packed in version {version}, this program reads {VERSION}; {_MEND}")

@@ -6,83 +6,42 @@ and strings, of Python 2 and 3; whatever else a file names is refused before it 
 
 from __future__ import annotations
 
-import codecs
-import collections
+import contextlib
 import io
-import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fewshot.data.plain_unpickler import ForbiddenGlobal, PlainUnpickler
 from fewshot.errors import InputError
-
-
-def _encode_latin1(text: str, encoding: str = "latin1") -> bytes:
-    """Protocol 2 writes bytes as a call of `_codecs.encode` with latin1."""
-    if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"encoding {encoding!r} is not allowed")
-    return codecs.latin_1_encode(text)[0]
-
-
-def _numpy_globals() -> dict[tuple[str, str], Any]:
-    """NumPy's own names for rebuilding an array, under the module paths of NumPy 1 and 2."""
-    array = np.zeros(1, dtype=np.uint8)
-    rebuild = array.__reduce__()[0]
-    rebuild_scalar = np.float64(0).__reduce__()[0]
-    from_buffer = array.__reduce_ex__(5)[0]
-    found: dict[tuple[str, str], Any] = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
-    for package in ("numpy.core", "numpy._core"):
-        found[f"{package}.multiarray", "_reconstruct"] = rebuild
-        found[f"{package}.multiarray", "scalar"] = rebuild_scalar
-        found[f"{package}.numeric", "_frombuffer"] = from_buffer
-    return found
-
-
-_ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
-    ("_codecs", "encode"): _encode_latin1,
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    **{
-        (module, kind.__name__): kind
-        for module in ("builtins", "__builtin__")
-        for kind in (set, frozenset, bytearray)
-    },
-    **_numpy_globals(),
-}
-
-
-# The one in Python: that in C fills its memo up to whatever number a file names, gigabytes for a few bytes.
-class _PlainUnpickler(pickle._Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _ALLOWED[module, name]
-        except KeyError:
-            raise _ForbiddenGlobal(f"{module}.{name}") from None
-
-
-class _ForbiddenGlobal(Exception):
-    pass
 
 
 def load(file: BinaryIO, name: str) -> Any:
     """The object in a pickle; strings of Python 2 are read as latin1.
 
     Args:
-        file: open for reading.
+        file: open for reading, at the pickle's first byte; it goes to the end.
         name: for the error message.
 
     Raises:
         InputError: the file is damaged, or names anything but NumPy arrays and plain containers.
     """
     try:
-        return _PlainUnpickler(file, encoding="latin1").load()
-    except _ForbiddenGlobal as error:
-        raise InputError(f"{name}: refused, it would load {error}, which no image set needs") from error
+        start = file.tell()
+        size = file.seek(0, io.SEEK_END) - start
+        file.seek(start)
+        return PlainUnpickler(file, size).load()
+    except ForbiddenGlobal as error:
+        raise InputError(
+            f"{name}: refused, it would load {error!s:.200}, which no image set needs"
+        ) from error
     except MemoryError as error:
         raise InputError(f"{name}: does not fit into memory; use another form of the data set") from error
     except Exception as error:  # a damaged pickle can raise anything
-        raise InputError(f"{name}: is damaged or not a pickle ({error!r}); get it again") from error
+        raise InputError(f"{name}: is damaged or not a pickle ({error!r:.200}); get it again") from error
 
 
 def load_path(path: Path) -> Any:
@@ -110,6 +69,42 @@ def entry(mapping: Any, key: str, name: str) -> Any:
             if spelling in mapping:
                 return mapping[spelling]
     raise InputError(f"{name}: has no entry {key!r}; it is not the file it should be")
+
+
+def integers(mapping: Any, key: str, name: str) -> NDArray[np.int64]:
+    """The entry as numbers [n]: a list of them or an array.
+
+    Raises:
+        InputError: see `entry`, or it holds something else.
+    """
+    return as_integers(entry(mapping, key, name), f"{name}: {key}")
+
+
+def as_integers(value: Any, where: str) -> NDArray[np.int64]:
+    """A list of whole numbers or an array of them: int64 [n].
+
+    Raises:
+        InputError: it is something else; the text says `where`.
+    """
+    if isinstance(value, list | tuple) and all(isinstance(item, int | np.integer) for item in value):
+        with contextlib.suppress(OverflowError):
+            return np.array(value, dtype=np.int64)
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu":
+        return value.astype(np.int64)
+    raise InputError(f"{where} should be a list of whole numbers; get the file again")
+
+
+def texts(mapping: Any, key: str, name: str) -> list[str]:
+    """The entry as a list of names, each of which may have been written as bytes.
+
+    Raises:
+        InputError: see `entry`, or it holds something else.
+    """
+    found = entry(mapping, key, name)
+    values = list(found) if isinstance(found, np.ndarray) and found.dtype.kind in "SO" else found
+    if not isinstance(values, list | tuple) or not all(isinstance(value, bytes | str) for value in values):
+        raise InputError(f"{name}: {key} should be a list of names; get the file again")
+    return [text(value) for value in values]
 
 
 def text(value: bytes | str) -> str:

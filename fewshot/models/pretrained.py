@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,7 +58,7 @@ def channel_values(values: Sequence[float], in_channels: int) -> tuple[float, ..
 
 def local_file(path: str, key: str) -> Path:
     """`path` if it is a readable file; InputError naming the configuration key otherwise."""
-    file = Path(path).expanduser()
+    file = Path(os.path.expanduser(path))
     if not file.is_file():
         raise InputError(f"{key}={path} is not a file; give the path of a saved state_dict")
     return file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,7 +78,7 @@ class Encoder:
     def _of_run(cls, config: DictConfig, machine: Machine) -> Encoder:
         run = config.get("model") or config.run
         run = run or newest_run(Path(config.output_dir), "few_shot", "retrieval")
-        path = model_file(Path(run).expanduser())
+        path = model_file(Path(os.path.expanduser(run)))
         model = load_model(path, machine.device)
         trained = f"trained on {model.trained_on['data']} ({model.trained_on['split']})"
         name = f"{path}, step {model.step}, {trained}"

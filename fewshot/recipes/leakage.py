@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any
 
 from fewshot.data.source import Source
@@ -28,7 +28,7 @@ def identity(source: Source) -> dict[str, str]:
     if isinstance(source, ImageFolder):
         # Any two folders are different images, and other shares or seeds another split of them.
         if source.path is not None:
-            images = f"folder {Path(source.path).expanduser().resolve()}"
+            images = f"folder {os.path.realpath(os.path.expanduser(source.path))}"
         split = f"{split}, {'/'.join(map(str, source.fractions))}, seed {source.split_seed}"
     data = source.name
     if isinstance(source, Learn2Learn):

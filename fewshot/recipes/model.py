@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fewshot.config import instantiate
 from fewshot.data.image_set import ImageSet
@@ -23,6 +24,7 @@ from fewshot.models.weights import load_weights
 from fewshot.progress import Progress
 from fewshot.recipes.exported import CARD, read_exported
 from fewshot.sampling.class_table import ClassTable
+from fewshot.targets import resolve_target
 from fewshot.training import checkpoint
 from fewshot.training.device import Machine
 
@@ -65,6 +67,7 @@ class Architecture:
 
     def build(self) -> Embedder:
         """The embedder with fresh weights, or those its backbone node loads."""
+        _check_modules(self.backbone, Backbone, "backbone")
         backbone = instantiate(
             self.backbone, place="backbone", offered={"in_channels": self.channels, "size": self.size}
         )
@@ -80,10 +83,30 @@ class Architecture:
         )
 
     def _head(self, features: int) -> Head:
+        _check_modules(self.head, Head, "head")
         head = instantiate(self.head, place="head", in_features=features)
         if not isinstance(head, Head):
             raise InputError(f"head._target_={self.head['_target_']}: makes no head")
         return head
+
+
+def _check_modules(node: Any, kind: type[nn.Module], place: str) -> None:
+    """That a part of a model, which may be a stranger's, names modules alone, before any is built.
+
+    Raises:
+        InputError: it is to be of another class than `kind`, or a part of it is no module.
+    """
+    if isinstance(node, dict):
+        target = node.get("_target_")
+        if isinstance(target, str):
+            named = resolve_target(target, place)
+            if inspect.isclass(named) and not issubclass(named, kind):
+                raise InputError(f"{place}._target_={target}: makes no {kind.__name__.lower()}")
+        for key, value in node.items():
+            _check_modules(value, nn.Module, f"{place}.{key}")
+    elif isinstance(node, list):
+        for number, value in enumerate(node):
+            _check_modules(value, nn.Module, f"{place}.{number}")
 
 
 @dataclass(frozen=True)

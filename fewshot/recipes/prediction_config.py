@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from omegaconf import DictConfig, open_dict
 
+from fewshot import saved_yaml
 from fewshot.data.image_folders import printable
 from fewshot.data.labelling import Found
 from fewshot.errors import InputError
@@ -69,10 +69,10 @@ def config_of(folder: Path, typed: DictConfig) -> DictConfig:
     if read_state(folder)["status"] == "finished":
         raise InputError(f"resume={folder}: that prediction is finished; open {folder / 'index.html'}")
     try:
-        config = OmegaConf.load(folder / CONFIG)
-    except (OSError, YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise InputError(f"{folder / CONFIG} cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(config, DictConfig) or "support" not in config:
+        config = saved_yaml.load(folder / CONFIG)
+    except FileNotFoundError as error:
+        raise InputError(f"{folder / CONFIG} cannot be read: {error.strerror}") from error
+    if "support" not in config:
         raise InputError(f"{folder / CONFIG} is not the config of a prediction")
     for key in _BESIDE_RESUME:
         config[key] = typed[key]
@@ -84,7 +84,7 @@ def anywhere(config: DictConfig) -> DictConfig:
     config = config.copy()
 
     def whole(path: str) -> str:
-        return str(Path(path).expanduser().absolute())
+        return str(Path(os.path.expanduser(path)).absolute())
 
     with open_dict(config):
         several = not isinstance(config.query, str)
@@ -98,7 +98,7 @@ def anywhere(config: DictConfig) -> DictConfig:
 
 def query_names(config: DictConfig, query: Found) -> list[str]:
     """How each image is called: below the folder if that is all that was given, else by its whole path."""
-    root = Path(config.query).expanduser() if isinstance(config.query, str) else Path()
+    root = Path(os.path.expanduser(config.query)) if isinstance(config.query, str) else Path()
     if isinstance(config.query, str) and root.is_dir():
         return [printable(path.relative_to(root).as_posix()) for path in query.paths]
     return [printable(str(path.absolute())) for path in query.paths]
@@ -106,4 +106,4 @@ def query_names(config: DictConfig, query: Found) -> list[str]:
 
 def called(config: DictConfig) -> str:
     """What the folder is called, if nobody says."""
-    return Path(config.query).expanduser().absolute().stem if isinstance(config.query, str) else "list"
+    return Path(os.path.expanduser(config.query)).absolute().stem if isinstance(config.query, str) else "list"

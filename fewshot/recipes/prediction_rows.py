@@ -70,8 +70,11 @@ class Rows:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         with self.path.open(encoding="utf-8") as file:
-            for line in file:
-                yield json.loads(line)
+            for number, line in enumerate(file, start=1):
+                try:
+                    yield json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    raise InputError(f"{self.path}: line {number} is damaged; predict anew") from error
 
 
 def write_state(folder: Path, status: str, fingerprint: str) -> None:
@@ -91,5 +94,5 @@ def read_state(folder: Path) -> dict[str, str]:
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         return {"status": str(state["status"]), "fingerprint": str(state["fingerprint"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"resume={folder} is no folder of a prediction: it has no whole {STATE}") from error

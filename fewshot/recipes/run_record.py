@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
+from fewshot import saved_yaml
 from fewshot.errors import InputError
 from fewshot.whole_file import write_whole
 
@@ -29,12 +28,10 @@ def load_config(folder: Path) -> DictConfig:
         InputError: the folder holds no run.
     """
     try:
-        config = OmegaConf.load(folder / CONFIG)
+        config = saved_yaml.load(folder / CONFIG)
     except FileNotFoundError as problem:
         raise InputError(f"{folder} is no run: it has no {CONFIG}") from problem
-    except (OSError, YAMLError, OmegaConfBaseException, UnicodeDecodeError) as problem:
-        raise InputError(f"{folder / CONFIG} cannot be read: {str(problem).splitlines()[0]}") from problem
-    if not isinstance(config, DictConfig) or not {"recipe", "data"} <= config.keys():
+    if not {"recipe", "data"} <= config.keys():
         raise InputError(f"{folder / CONFIG} is not the config of a run")
     return config
 
@@ -48,7 +45,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     """How a run stands; empty if the folder holds none that can be read."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 

@@ -64,7 +64,7 @@ def read_values(folder: Path) -> SavedValues:
         return {"few_shot": _few_shot, "retrieval": _retrieval, "continual": _continual}[kind](folder)
     except FileNotFoundError as error:
         raise InputError(f"{folder} holds no evaluation ({SUMMARY} is missing); run eval.py") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"the evaluation in {folder} is damaged ({error!r}); run eval.py again") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +40,7 @@ def opened(config: DictConfig, machine: Machine) -> tuple[Encoder, Support, Labe
         encoder = Encoder.open(config, machine)
         support = read_support(found, encoder, config)
         return encoder, support, _fitted(config, encoder, support)
-    folder = Path(config.store).expanduser()
+    folder = Path(os.path.expanduser(config.store))
     store = Store.read(folder)
     encoder = Encoder.open(_with_model(config, store), machine)
     store.require(encoder, f"store={config.store}")

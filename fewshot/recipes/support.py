@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def read_support(found: Found, encoder: Encoder, config: DictConfig) -> Support:
     Raises:
         InputError: a class has no image that can be read; with `unreadable=error` any file that can't.
     """
-    root = Path(config.support).expanduser()
+    root = Path(os.path.expanduser(config.support))
     problems = [f"{printable(str(path))}: left out, no image in a class folder" for path in found.left_out]
     _refuse(problems, config)
     paths: list[Path] = []

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from omegaconf import OmegaConf
 
+from fewshot import saved_yaml
 from fewshot.errors import InputError
 
 
@@ -86,12 +87,14 @@ def _mapping(path: Path, problems: list[str]) -> dict[str, Any]:
     """What a JSON or YAML file holds; empty, with a line in `problems`, where it holds no mapping."""
     short = path.relative_to(path.parents[2]) if path.name == "result.json" else path.name
     try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        if path.suffix == ".json":
+            content = json.loads(path.read_text(encoding="utf-8"))
+        else:
+            content = OmegaConf.to_container(saved_yaml.load(path))
     except FileNotFoundError:
         problems.append(f"{short} is missing")
         return {}
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, InputError, RecursionError) as error:
         problems.append(f"{short} is damaged ({_first_line(error)})")
         return {}
     if not isinstance(content, dict):
@@ -115,7 +118,7 @@ def _lines(path: Path, problems: list[str]) -> list[dict[str, Any]]:
             values = json.loads(line)
             int(values["step"])
             found.append(values)
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
             damaged += 1
     if damaged:
         problems.append(f"metrics.jsonl: {damaged} lines are damaged and left out")

@@ -30,6 +30,14 @@ REFUSED = {
     "fewshot.nowhere.Thing": "there is no 'fewshot.nowhere'",
     "fewshot..errors": "",
     "": "outside the allowed packages",
+    # Allowed packages have functions that write, fetch, unpack or unpickle.
+    "fewshot.whole_file.write_whole": "is no part of an experiment",
+    "fewshot.training.checkpoint.save": "is no part of an experiment",
+    "fewshot.recipes.export.export": "is no part of an experiment",
+    "timm.models.load_state_dict": "is no part of an experiment",
+    "timm.create_model": "is no part of an experiment",
+    "torchvision.datasets.utils.download_and_extract_archive": "is no part of an experiment",
+    "torchvision.datasets.MNIST": "is no part of an experiment",
 }
 
 

@@ -102,6 +102,22 @@ def test_decompression_bombs_are_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         decode(data, "a")
 
 
+def test_a_long_line_is_not_enlarged_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    resized: list[tuple[int, int]] = []
+    resize = Image.Image.resize
+
+    def watched(image: Image.Image, to: tuple[int, int], *rest: Any) -> Image.Image:
+        resized.append(to)
+        return resize(image, to, *rest)
+
+    monkeypatch.setattr(Image.Image, "resize", watched)
+    line = (np.arange(3001) + 6)[:, None, None] // 12  # 125 in the middle
+    for pixels in (line, line.transpose(1, 0, 2)):
+        fitted = fit_square(pixels.astype(np.uint8), 20, None, "cover")
+        assert fitted.shape == (20, 20, 1) and set(fitted.ravel().tolist()) == {125}
+    assert max(map(max, resized)) == 2000
+
+
 @pytest.mark.parametrize(
     ("height", "width"), [(500, 375), (375, 500), (101, 100), (30, 84), (84, 200), (5, 3)]
 )

@@ -94,7 +94,13 @@ def test_odd_names_pack_and_come_back(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [("plain é", "plain é"), ("a\r\nb", "a\\r\\nb"), ("\udce9", "\\xe9"), ("\u2028", "\\u2028")],
+    [
+        ("plain é", "plain é"),
+        ("a\r\nb", "a\\r\\nb"),
+        ("\udce9", "\\xe9"),
+        ("\u2028", "\\u2028"),
+        ("\ud800", "\\ud800"),
+    ],
 )
 def test_printable(name: str, shown: str) -> None:
     assert printable(name) == shown

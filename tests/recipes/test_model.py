@@ -152,6 +152,28 @@ def test_an_architecture_of_another_version_is_refused(tmp_path: Path) -> None:
         load_model(changed(tmp_path / "best.pt", architecture=saved), CPU)
 
 
+@pytest.mark.parametrize(
+    ("target", "options", "said"),
+    [
+        ("fewshot.whole_file.write_whole", {"path": "MADE/x", "text": "x"}, "is no part of an experiment"),
+        ("fewshot.tracking.jsonl.JsonlTracker", {"run_dir": "MADE"}, "makes no backbone"),
+        ("", {"run_dir": "MADE"}, "makes no module"),
+    ],
+)
+def test_a_strangers_model_names_modules_alone(
+    tmp_path: Path, target: str, options: dict[str, str], said: str
+) -> None:
+    written(tmp_path / "best.pt", architecture())
+    (tmp_path / "MADE").mkdir()
+    options = {key: value.replace("MADE", str(tmp_path / "MADE")) for key, value in options.items()}
+    node = {"_target_": target or "fewshot.tracking.jsonl.JsonlTracker", **options}
+    backbone = node if target else {**CONV4, "pool": [node]}
+    saved = {**checkpoint.load(tmp_path / "best.pt")["architecture"], "backbone": backbone}
+    with pytest.raises(InputError, match=said):
+        load_model(changed(tmp_path / "best.pt", architecture=saved), CPU)
+    assert not list((tmp_path / "MADE").iterdir())
+
+
 @pytest.mark.parametrize("missing", ["embedder", "architecture"])
 def test_the_state_of_a_training_is_no_model(tmp_path: Path, missing: str) -> None:
     written(tmp_path / "best.pt", architecture())

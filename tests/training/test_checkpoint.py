@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +71,59 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path, damage: str) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+def structure(content: object) -> bytes:
+    """What torch writes of it, without its tensors."""
+    with io.BytesIO() as file:
+        torch.save(content, file)
+        with zipfile.ZipFile(file) as archive:
+            return archive.read("archive/data.pkl")
+
+
+def write_archive(path: Path, pickled: bytes, compression: int = zipfile.ZIP_STORED) -> None:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        parts = {"data.pkl": pickled, "byteorder": b"little", "version": b"3\n", "data/0": bytes(4000)}
+        for name, content in parts.items():
+            archive.writestr(f"archive/{name}", content)
+
+
+TERA = b"\x8a\x06" + (1 << 40).to_bytes(6, "little") + b"\x85"
+THOUSAND = structure({"format": 1, "weights": torch.zeros(1000)})
+
+
+def test_an_archive_is_read_as_torch_wrote_it(tmp_path: Path) -> None:
+    write_archive(tmp_path / "model.pt", THOUSAND)
+    assert torch.equal(checkpoint.load(tmp_path / "model.pt")["weights"], torch.zeros(1000))
+    checkpoint.save(tmp_path / "model.pt", {"weights": torch.nn.BatchNorm1d(2).state_dict()})
+    assert len(checkpoint.load(tmp_path / "model.pt")["weights"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("pickled", "said"),
+    [
+        # A view of one number as of 2^40: a copy of it would fill the memory.
+        (
+            THOUSAND.replace(b"M\xe8\x03\x85", b"\x8a\x06" + (1 << 40).to_bytes(6, "little") + b"\x85"),
+            "more elements",
+        ),
+        (b"\x80\x02c__builtin__\nbytearray\nJ\xff\xff\xff\x7f\x85R.", "found int where bytes must be"),
+        (b"\x80\x02})" + b"\x85" * 200_000 + b"Ns.", "tuple as a key"),  # hashing it ends the interpreter
+        (structure({"format": "1"}), "not a checkpoint of this project"),
+        (structure({"format": None}), "not a checkpoint of this project"),
+    ],
+    ids=["view", "zeros", "deep", "text", "none"],
+)
+def test_what_claims_more_than_it_holds_is_refused(pickled: bytes, said: str, tmp_path: Path) -> None:
+    write_archive(tmp_path / "model.pt", pickled)
+    with pytest.raises(InputError, match=said):
+        checkpoint.load(tmp_path / "model.pt")
+
+
+def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
+    write_archive(tmp_path / "model.pt", THOUSAND, zipfile.ZIP_DEFLATED)
+    with pytest.raises(InputError, match="unpacks to more than it holds"):
+        checkpoint.load(tmp_path / "model.pt")
+
+
 class Runs:
     """Makes a folder when unpickled."""
 
@@ -99,7 +153,7 @@ def test_one_changed_byte_of_a_weight_is_found(tmp_path: Path) -> None:
     place = data.index(torch.full((1000,), 7.0).numpy().tobytes()) + 2001
     data[place] ^= 1
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"last\.pt is damaged: .*data/0 in it is not what was written"):
+    with pytest.raises(InputError, match=r"last\.pt is damaged .*data/0 in it is not what was written"):
         checkpoint.load(path)
     assert checkpoint.load_last(tmp_path)["steps"] == 1
 

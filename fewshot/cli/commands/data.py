@@ -14,6 +14,7 @@ The root of all data is $FEWSHOT_DATA, or `data` in the working directory.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ def run(words: Sequence[str]) -> int:
         to = export.pop("to")
         if to is None:
             raise InputError(f"data export {name}: needs a folder to write to; write to=DIR")
-        print(export_images(source, Path(str(to)).expanduser(), **export))
+        print(export_images(source, Path(os.path.expanduser(str(to))), **export))
         return 0
     if action == "verify":
         print(catalogue.verify(source))

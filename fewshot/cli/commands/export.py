@@ -14,6 +14,7 @@ folder.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,5 +37,5 @@ def run(words: Sequence[str]) -> int:
     formats = split_at_commas(options.get("formats", "safetensors,torch").strip("[]"))
     from fewshot.recipes.export import export
 
-    export(Path(options["run"]).expanduser(), Path(options["to"]).expanduser(), formats)
+    export(Path(os.path.expanduser(options["run"])), Path(os.path.expanduser(options["to"])), formats)
     return 0

@@ -14,6 +14,7 @@ A class that is there already is refused, and so is a model other than the store
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,7 @@ def run(words: Sequence[str]) -> int:
     first = _ACTIONS[action][0]
     if first not in options:
         raise InputError(f"store {action}: needs {first}=DIR; python -m fewshot store --help shows examples")
-    folder = Path(options[first]).expanduser()
+    folder = Path(os.path.expanduser(options[first]))
     if action == "show":
         if settings:
             raise InputError(f"store show: '{settings[0]}': takes nothing beside store=DIR")

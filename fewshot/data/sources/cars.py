@@ -6,10 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import ClassVar
 
 from fewshot.data import matlab
 from fewshot.data.file_tree import FileTree, open_tree
@@ -98,10 +95,9 @@ class _Files:
         if not self.ready:
             raise InputError(f"{self.folder}: needs {Cars.needs}")
         if self.ready == ("car_ims",):
-            names = _class_names(self._variable("cars_annos.mat", "class_names"))
-            annotations = np.atleast_1d(self._variable("cars_annos.mat", "annotations"))
-            return self._named(annotations["relative_im_path"].tolist(), annotations["class"].tolist(), names)
-        names = _class_names(self._variable("cars_meta.mat", "class_names"))
+            names = self._class_names("cars_annos.mat")
+            return self._named(*self._annotations("cars_annos.mat", "relative_im_path"), names)
+        names = self._class_names("cars_meta.mat")
         labels: dict[str, str] = {}
         for half in self.ready:
             file = self._annotation(half)
@@ -109,19 +105,18 @@ class _Files:
                 numbers = self._numbers(file)
                 images = [f"{half}/{row:05d}.jpg" for row in range(1, len(numbers) + 1)]
             else:
-                annotations = np.atleast_1d(self._variable(file, "annotations"))
-                images = [f"{half}/{name}" for name in annotations["fname"]]
-                numbers = annotations["class"].tolist()
+                files, numbers = self._annotations(file, "fname")
+                images = [f"{half}/{name}" for name in files]
             labels |= self._named(images, numbers, names)
         return labels
 
     def _named(self, images: Sequence[str], numbers: Sequence[int], names: list[str]) -> dict[str, str]:
-        wrong = [int(number) for number in numbers if not 1 <= number <= len(names)]
+        wrong = [number for number in numbers if not 1 <= number <= len(names)]
         if wrong:
             raise InputError(
                 f"{self.folder}: the annotations have class {wrong[0]} of {len(names)}; get them again"
             )
-        return {str(image): names[int(number) - 1] for image, number in zip(images, numbers, strict=True)}
+        return {image: names[number - 1] for image, number in zip(images, numbers, strict=True)}
 
     def _annotation(self, half: str) -> str:
         """The file that labels the images of a half; "" if there is none.
@@ -164,9 +159,12 @@ class _Files:
                 f"{self.folder}: {file} must hold one class number a line; get it again"
             ) from error
 
-    def _variable(self, file: str, variable: str) -> NDArray[Any]:
-        return np.asarray(matlab.read_variable(self._read(file), variable, f"{self.folder}: {file}"))
+    def _class_names(self, file: str) -> list[str]:
+        names = matlab.texts(self._read(file), "class_names", f"{self.folder}: {file}")
+        return [f"{number:03d} {name}" for number, name in enumerate(names, start=1)]
 
-
-def _class_names(names: NDArray[Any]) -> list[str]:
-    return [f"{number:03d} {name}" for number, name in enumerate(names.tolist(), start=1)]
+    def _annotations(self, file: str, field: str) -> tuple[list[str], list[int]]:
+        """The images, by that field, and their classes."""
+        columns = {field: str, "class": int}
+        found = matlab.table(self._read(file), "annotations", columns, f"{self.folder}: {file}")
+        return found[field], found["class"]

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from fewshot.data.class_lists import class_list, divide, superclass_list
 from fewshot.data.file_tree import FileTree, open_tree
 from fewshot.data.seeded_split import check_complete, halves
 from fewshot.data.source import PARTS, ClassSplit, Download, Record, Source
-from fewshot.data.sources.pixel_rows import rgb_images
+from fewshot.data.sources.pixel_rows import check_rows, rgb_images
 from fewshot.errors import InputError
 
 _FOLDS = ("train", "test")
@@ -154,21 +154,21 @@ def _from_python(tree: FileTree) -> Iterator[Record]:
     if absent:
         raise InputError(f"{tree.root}: has no file {absent[0]!r} of cifar-100-python; get the archive again")
 
-    def field(file: str, key: str) -> Any:
-        return pickles.entry(contents[file], key, f"{tree.root}: {file}")
-
     wanted = [paths[name] for name in ("meta", *_FOLDS)]
     contents = {
         path.rsplit("/", 1)[-1]: pickles.load_bytes(data, f"{tree.root}: {path}")
         for path, data in tree.read_all(wanted)
     }
-    classes = [pickles.text(name) for name in field("meta", "fine_label_names")]
+    classes = pickles.texts(contents["meta"], "fine_label_names", f"{tree.root}: meta")
     for fold in _FOLDS:
-        labels, files = field(fold, "fine_labels"), field(fold, "filenames")
-        pixels = rgb_images(field(fold, "data"), len(labels), 32, f"{tree.root}: {fold}")
+        content, where = contents[fold], f"{tree.root}: {fold}"
+        labels = pickles.integers(content, "fine_labels", where)
+        files = pickles.texts(content, "filenames", where)
+        check_rows(labels, files, len(classes), where)
+        pixels = rgb_images(pickles.entry(content, "data", where), len(labels), 32, where)
         for label, file, row in zip(labels, files, pixels, strict=True):
             name = classes[label]
-            yield Record(name, f"{name}/{fold}/{pickles.text(file)}", row)
+            yield Record(name, f"{name}/{fold}/{file}", row)
 
 
 def _from_class_folders(tree: FileTree) -> Iterator[Record]:
@@ -187,7 +187,7 @@ def _from_fc100(folder: Path) -> Iterator[Record]:
         if not path.is_file():
             continue
         content = pickles.load_path(path)
-        labels = np.asarray(pickles.entry(content, "labels", str(path))).astype(np.int64)
+        labels = pickles.integers(content, "labels", str(path))
         pixels = rgb_images(pickles.entry(content, "data", str(path)), len(labels), 32, str(path))
         if {alphabetical[label] for label in np.unique(labels) if 0 <= label < 100} != set(split.part(part)):
             raise InputError(f"{path}: its labels are not CIFAR-100's numbers of the {part} classes of FC100")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fewshot.data import pickles
 from fewshot.data.file_tree import FileTree, open_tree
 from fewshot.data.source import ClassSplit, Download, Record, Source
-from fewshot.data.sources.pixel_rows import rgb_images
+from fewshot.data.sources.pixel_rows import check_rows, rgb_images
 from fewshot.errors import InputError
 
 _FOLDER = "cifar-10-batches-py"
@@ -58,14 +58,16 @@ class Cifar10(Source):
             raise InputError(f"{tree.root}: has no file {absent[0]!r} of CIFAR-10; get the archive again")
         where = f"{tree.root}: {_META}"
         meta = pickles.load_bytes(tree.read(paths[_META]), where)
-        classes = [pickles.text(name) for name in pickles.entry(meta, "label_names", where)]
+        classes = pickles.texts(meta, "label_names", where)
         for path, data in tree.read_all([paths[name] for name in _FOLDS]):
             where, fold = f"{tree.root}: {path}", _FOLDS[path.rsplit("/", 1)[-1]]
             content = pickles.load_bytes(data, where)
-            labels, files = (pickles.entry(content, key, where) for key in ("labels", "filenames"))
+            labels = pickles.integers(content, "labels", where)
+            files = pickles.texts(content, "filenames", where)
+            check_rows(labels, files, len(classes), where)
             images = rgb_images(pickles.entry(content, "data", where), len(labels), 32, where)
             for label, file, image in zip(labels, files, images, strict=True):
-                yield Record(classes[label], f"{classes[label]}/{fold}/{pickles.text(file)}", image)
+                yield Record(classes[label], f"{classes[label]}/{fold}/{file}", image)
 
     def class_split(self, class_names: Sequence[str]) -> ClassSplit:
         return ClassSplit(train=tuple(class_names))

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from fewshot.data import matlab
 from fewshot.data.file_tree import FileTree, open_tree
 from fewshot.data.seeded_split import check_complete, halves, seeded_split
@@ -83,4 +81,4 @@ def _listed(folder: Path) -> set[str]:
     else:
         return set()
     content = tree.read("file_list.mat")
-    return {str(name) for name in np.atleast_1d(matlab.read_variable(content, "file_list", str(tree.root)))}
+    return set(matlab.texts(content, "file_list", str(tree.root)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,7 @@ class ImageFolder(Source):
         merged = "-merged" if self.split == "seeded" else ""
         if self.path is None:
             return f"{super().key}{merged}"
-        path = Path(self.path).expanduser().resolve()
+        path = Path(os.path.realpath(os.path.expanduser(self.path)))
         digest = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:8]
         label = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in path.name)
         return f"folder-{label or 'root'}-{digest}-{self.pixels}{merged}"
@@ -122,8 +123,8 @@ class ImageFolder(Source):
 
     def _split_file(self) -> Path:
         file = Path(str(self.split))
-        beside = Path(self.path or ".").expanduser() / file
-        return beside if beside.is_file() else file.expanduser()
+        beside = Path(os.path.expanduser(self.path or ".")) / file
+        return beside if os.path.isfile(beside) else Path(os.path.expanduser(file))
 
     def _counts(self, classes: int) -> tuple[int, int, int]:
         """Classes in each part; a part with a share has at least one class.

@@ -54,7 +54,7 @@ class ImageNet32(Source):
         for tree, path, batch in _batches(folder):
             where = f"{tree.root}: {path}"
             content = pickles.load_bytes(tree.read(path), where)
-            labels = np.asarray(pickles.entry(content, "labels", where), dtype=np.int64)
+            labels = pickles.integers(content, "labels", where)
             images = rgb_images(pickles.entry(content, "data", where), len(labels), 32, where)
             if len(labels) and not 1 <= labels.min() <= labels.max() <= CLASSES:
                 raise InputError(f"{where}: its labels are not from 1 to {CLASSES}; get the file again")

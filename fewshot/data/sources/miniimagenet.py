@@ -100,12 +100,14 @@ def _from_pickles(folder: Path) -> Iterator[Record]:
             continue
         cache = pickles.load_path(path)
         images = pickles.entry(cache, "image_data", str(path))
-        rows_of_class = pickles.entry(cache, "class_dict", str(path))
+        classes = pickles.entry(cache, "class_dict", str(path))
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
             raise InputError(f"{path}: image_data is not uint8 [n, height, width, 3]; get the file again")
-        classes = {pickles.text(wnid): rows for wnid, rows in rows_of_class.items()}
-        for wnid in sorted(classes):
-            for number, row in enumerate(classes[wnid]):
+        if not isinstance(classes, dict) or not all(isinstance(wnid, bytes | str) for wnid in classes):
+            raise InputError(f"{path}: class_dict does not say which images each class has; get it again")
+        rows_of_class = {pickles.text(key): rows for key, rows in classes.items()}
+        for wnid, rows in sorted(rows_of_class.items()):
+            for number, row in enumerate(pickles.as_integers(rows, f"{path}: class {wnid!r}").tolist()):
                 if not 0 <= row < len(images):
                     raise InputError(f"{path}: class {wnid!r} names row {row} of {len(images)}; get it again")
                 yield Record(wnid, f"{wnid}/{number:05d}", images[row])

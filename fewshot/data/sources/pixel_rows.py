@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,4 +21,18 @@ def rgb_images(data: Any, count: int, side: int, name: str) -> NDArray[np.uint8]
         raise InputError(
             f"{name}: its data are not {count} RGB images of {side} x {side} pixels; get the file again"
         )
+    if data.ndim == 4 and data.shape[1:] != (side, side, 3):
+        raise InputError(f"{name}: its data have the shape {list(data.shape)}; get the file again")
     return data if data.ndim == 4 else data.reshape(-1, 3, side, side).transpose(0, 2, 3, 1)
+
+
+def check_rows(labels: NDArray[np.int64], files: Sequence[str], classes: int, name: str) -> None:
+    """That each row has a file and one of the classes.
+
+    Raises:
+        InputError: it has not; the text says which file, `name`.
+    """
+    if len(labels) != len(files):
+        raise InputError(f"{name}: has {len(labels)} labels for {len(files)} images; get the file again")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        raise InputError(f"{name}: has labels outside its {classes} classes; get the file again")

@@ -83,16 +83,21 @@ def _from_pickles(folder: Path) -> Iterator[Record]:
         if not path.is_file():
             continue
         content = pickles.load_path(labels_path)
-        labels = np.asarray(pickles.entry(content, "label_specific", str(labels_path))).astype(np.int64)
-        names = pickles.entry(content, "label_specific_str", str(labels_path))
-        classes = [pickles.text(name) for name in names]
+        labels = pickles.integers(content, "label_specific", str(labels_path))
+        classes = pickles.texts(content, "label_specific_str", str(labels_path))
         if not all(WNID.fullmatch(name) for name in classes):
             classes = [f"{part}/{number:03d}-{name}" for number, name in enumerate(classes)]
         pngs = pickles.load_path(path)
+        if not isinstance(pngs, list) or not all(_is_file(png) for png in pngs):
+            raise InputError(f"{path}: is not a list of PNG files; get it again")
         if len(pngs) != len(labels):
             raise InputError(f"{path}: has {len(pngs)} images for {len(labels)} labels; get both files again")
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
             raise InputError(f"{labels_path}: has labels outside its {len(classes)} classes; get it again")
         for row in np.argsort(labels, kind="stable"):
             name = classes[labels[row]]
-            yield Record(name, f"{name}/{row:06d}", np.asarray(pngs[row], dtype=np.uint8).tobytes())
+            yield Record(name, f"{name}/{row:06d}", pngs[row].tobytes())
+
+
+def _is_file(png: object) -> bool:
+    return isinstance(png, np.ndarray) and png.dtype == np.uint8
