@@ -125,6 +125,15 @@ def test_a_part_is_as_many_episodes_of_one_shape_as_fit(
     assert len(parts_of_one_shape(embeddings, episodes, NearestPrototype())) == 12
 
 
+@pytest.mark.parametrize("most", [2, 3, 4, 5])
+def test_episodes_of_as_many_ways_are_one_part(embeddings: Embeddings, table: ClassTable, most: int) -> None:
+    kind, task = VariableEpisodes(min_ways=2, min_shots=3), Task(most, 3, 2)
+    episodes = draw_general_testbed(table, "test", kind, task, episodes=40, seed=0).episodes
+    parts = parts_of_one_shape(embeddings, episodes, NearestPrototype())
+    assert [set(episodes.ways[part].tolist()) for part in parts] == [{ways} for ways in range(2, most + 1)]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(40))
+
+
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_balanced_episodes_in_the_general_form_have_the_balanced_result(
     embeddings: Embeddings, draw: object, name: str
