@@ -250,6 +250,7 @@ def test_loss(choice: str, table: ClassTable) -> None:
 @pytest.mark.parametrize("choice", choices("sampler"))
 def test_sampler(choice: str, table: ClassTable) -> None:
     config = composed("train", f"sampler={choice}")
+    assert_at_defaults(config.sampler, ("table", "seed", "stream"), ("ways", "shots", "queries", "batch"))
     sampler = instantiate(config.sampler, table=table, seed=config.seed, stream="train")
     assert sampler.steps_per_epoch > 0
     sampler.step(0)
@@ -285,7 +286,9 @@ def test_optimizer_and_scheduler(optimizer: str, scheduler: str) -> None:
 @pytest.mark.parametrize("choice", choices("classifier"))
 @pytest.mark.parametrize("program", ["train", "eval", "predict"])
 def test_classifier(program: str, choice: str) -> None:
-    classifier = instantiate(composed(program, f"classifier={choice}").classifier)
+    config = composed(program, f"classifier={choice}").classifier
+    assert_at_defaults(config, given=("mean",), chosen=("classifier", "similarity"))
+    classifier = instantiate(config)
     if isinstance(classifier, CL2N):
         classifier = CL2N(classifier.classifier, mean=torch.zeros(6))
     draw = torch.Generator().manual_seed(0)

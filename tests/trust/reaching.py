@@ -23,6 +23,7 @@ class Reaching:
     def __init__(self, project: Path, places: list[str]) -> None:
         self.seconds: dict[str, float] = {}
         self._missed: set[str] = set()
+        self._looking: set[str] = set()
         self._ran: dict[str, dict[int, list[str]]] = {}
         included = [str(project / place / "*") if (project / place).is_dir() else place for place in places]
         self._project = project
@@ -58,16 +59,20 @@ class Reaching:
         for file in data.measured_files():
             self._ran[str(Path(file).relative_to(self._project))] = data.contexts_by_lineno(file)
         self._coverage = None
+        contexts = {each for ran in self._ran.values() for names in ran.values() for each in names}
+        self._looking = {f"test {test}" for test in self.seconds} - contexts
 
     def of(self, file: str, lines: range, imported: bool) -> list[str]:
         """The tests that run some lines of a file, fastest first.
 
-        Of lines that run when the file is imported (`imported`, or seen to): all that run anything of it.
+        Of lines that run when the file is imported (`imported`, or seen to): all that run anything of it, and
+        those that run nothing at all, since they may look at signatures or constants.
         """
         ran = self._ran.get(file, {})
         wanted = {context for line in lines for context in ran.get(line, ())}
         if imported or any(context.startswith("collection ") for context in wanted):
             wanted.update(context for contexts in ran.values() for context in contexts)
+            wanted |= self._looking
         named = defaultdict(set)
         for part, _, name in (context.partition(" ") for context in wanted):
             named[part].add(name)
