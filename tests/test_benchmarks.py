@@ -31,10 +31,11 @@ def test_each_is_tried() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks read the processes of Linux")
 @pytest.mark.parametrize("script", ROWS)
-def test_runs_without_the_peers(script: str, tmp_path: Path) -> None:
+def test_runs_without_the_peers(script: str, packed: Path, tmp_path: Path) -> None:
     for peer in ("pytorch_metric_learning", "faiss", "easyfsl", "learn2learn"):
         (tmp_path / f"{peer}.py").write_text("raise ImportError\n")
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{CHECKOUT}", "OMP_NUM_THREADS": "1"}
+    environment["FEWSHOT_DATA"] = str(packed)
     path = str(CHECKOUT / "benchmarks" / script)
     done = subprocess.run(
         [sys.executable, path, "--quick"], cwd=tmp_path, env=environment, capture_output=True, text=True

@@ -20,9 +20,9 @@ KILLS = int(os.environ.get("FEWSHOT_KILLS", "1"))
 SEED = int(os.environ.get("FEWSHOT_KILLS_SEED", "0"))
 COMMON = ["threads=1", "report=false", "precision=float32", "backbone.width=8", "training.save_every=3"]
 RECIPES = {
-    "few_shot": ["steps=150", "validation.every=40", "validation.episodes=50", "training.ema=0.9"],
+    "few_shot": ["steps=90", "validation.every=30", "validation.episodes=20", "training.ema=0.9"],
     "retrieval": [
-        "recipe=retrieval", "loss=contrastive", "memory=cross_batch", "steps=120", "validation.every=50",
+        "recipe=retrieval", "loss=contrastive", "memory=cross_batch", "steps=70", "validation.every=30",
         "sampler.classes=8", "sampler.images=4", "head=linear", "head.dim=16",
     ],
     "continual": [

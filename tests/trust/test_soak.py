@@ -13,8 +13,10 @@ if sys.platform != "linux":
 from soak import round_of
 
 
-def test_a_round_leaves_what_the_round_before_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FEWSHOT_DATA", str(tmp_path / "data"))
+def test_a_round_leaves_what_the_round_before_left(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEWSHOT_DATA", str(packed))
     first, second = (round_of(tmp_path / name, seed) for seed, name in enumerate(("first", "second")))
     assert (second.files, second.threads, second.left) == (first.files, first.threads, first.left)
     assert second.resident < first.resident + 60
