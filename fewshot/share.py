@@ -10,6 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from fewshot.not_compiled import not_compiled
+
 
 @dataclass(frozen=True)
 class Share:
@@ -38,7 +40,7 @@ class Share:
         """Means over this process's share, times `weight`."""
         return loss * self.weight, {name: value * self.weight for name, value in logs.items()}
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @not_compiled
     def gather(self, values: Tensor) -> Tensor:
         """Rows [own, dim] of every process's share: [batch, dim], in the order of the batch.
 

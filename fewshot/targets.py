@@ -60,18 +60,22 @@ def resolve_target(name: str, place: str) -> Callable[..., Any]:
         raise InputError(f"{where}: is no class or function defined in an allowed package")
     if not _within(found.__module__, allowed):
         raise InputError(f"{where}: is defined in {found.__module__}, {advice}")
-    if not (_within(found.__module__, _trusted.get()) or _only_builds(found, place)):
+    if not (_within(found.__module__, _trusted.get()) or _only_builds(found) or _is_recipe(found, place)):
         raise InputError(f"{where}: is no part of an experiment; only what builds one may stand there")
     return cast(Callable[..., Any], found)
 
 
-def _only_builds(found: Any, place: str) -> bool:
+def _only_builds(found: Any) -> bool:
     module: str = found.__module__
     if _within(module, ("torchvision",)) and not _within(module, _OF_TORCHVISION):
         return False
-    if inspect.isclass(found) or _within(module, _FUNCTIONS):
-        return True
-    return _within(module, ("fewshot.recipes",)) and place == "recipe"  # what a program runs, no part of it
+    return inspect.isclass(found) or _within(module, _FUNCTIONS)
+
+
+def _is_recipe(found: Any, place: str) -> bool:
+    """What a program runs: it stands at its own key alone, which no checkpoint has."""
+    named = found.__name__ in ("train", "evaluate", "predict")
+    return place == "recipe" and named and _within(found.__module__, ("fewshot.recipes",))
 
 
 def _within(name: str, packages: Sequence[str]) -> bool:

@@ -1,17 +1,54 @@
-"""Fixtures that several rooms share."""
+"""Fixtures that several rooms share, and which tests one process runs."""
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from fewshot.cli.verbs import main
+
+DEAR = {"place", "runs", "exported", "wheel"}
+"""Fixtures that train, or build something: of several test processes one makes each."""
+
+
+# Before pytest-xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function):
+            for name in DEAR.intersection(item.fixturenames):
+                made_in = item._fixtureinfo.name2fixturedefs[name][-1].baseid
+                item.add_marker(pytest.mark.xdist_group(f"{made_in} {name}"))
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") is not None and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """Hydra adds handlers to the root logger; what they print must not reach the next test."""
+    handlers, level = list(logging.root.handlers), logging.root.level
+    yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root of data in which glyphs are packed, shared by all test processes; not to be written to."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "packed"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEWSHOT_DATA", str(root))
+        assert main(["data", "prepare", "glyphs"]) == 0
+    return root
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -249,6 +250,7 @@ def test_loss(choice: str, table: ClassTable) -> None:
 @pytest.mark.parametrize("choice", choices("sampler"))
 def test_sampler(choice: str, table: ClassTable) -> None:
     config = composed("train", f"sampler={choice}")
+    assert_at_defaults(config.sampler, ("table", "seed", "stream"), ("ways", "shots", "queries", "batch"))
     sampler = instantiate(config.sampler, table=table, seed=config.seed, stream="train")
     assert sampler.steps_per_epoch > 0
     sampler.step(0)
@@ -284,7 +286,9 @@ def test_optimizer_and_scheduler(optimizer: str, scheduler: str) -> None:
 @pytest.mark.parametrize("choice", choices("classifier"))
 @pytest.mark.parametrize("program", ["train", "eval", "predict"])
 def test_classifier(program: str, choice: str) -> None:
-    classifier = instantiate(composed(program, f"classifier={choice}").classifier)
+    config = composed(program, f"classifier={choice}").classifier
+    assert_at_defaults(config, given=("mean",), chosen=("classifier", "similarity"))
+    classifier = instantiate(config)
     if isinstance(classifier, CL2N):
         classifier = CL2N(classifier.classifier, mean=torch.zeros(6))
     draw = torch.Generator().manual_seed(0)
@@ -337,6 +341,13 @@ def test_experiment_builds(choice: str, table: ClassTable) -> None:
     schedule_for(config.scheduler, optimizer, steps, sampler.steps_per_epoch)
     streams = "_target_" in config.continual  # which have no validation between steps
     assert config.epochs is not None or streams or config.validation.every <= steps
+
+
+@pytest.mark.parametrize("choice", sorted({*EXPERIMENTS} - {"none"}))
+def test_experiment_has_its_row(choice: str) -> None:
+    """What was measured with it, or why it was not."""
+    rows = (CONF.parent / "REPRODUCIBILITY.md").read_text(encoding="utf-8")
+    assert re.search(rf"(?<![\w/]){re.escape(choice)}(?![\w/])", rows)
 
 
 @pytest.mark.parametrize("choice", EXPERIMENTS)

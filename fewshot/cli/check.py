@@ -160,16 +160,19 @@ def _check_key(override: Override, seen: Preview, conf: ConfFolder, name: str) -
         if not path and seen.choices.get(part, "") is None and part not in node:
             raise InputError(f"{override.word}: needs a choice, {part}=NAME, whose option it is")
         if not isinstance(node, Mapping) or part not in node:
-            raise InputError(_unknown(key, path, part, node, seen))
+            recipes = conf.choices("recipe") if "recipe" in seen.choices else ()
+            raise InputError(_unknown(key, path, part, node, seen, recipes))
         node = node[part]
         path = below
 
 
-def _unknown(key: str, path: str, part: str, node: Any, seen: Preview) -> str:
+def _unknown(key: str, path: str, part: str, node: Any, seen: Preview, recipes: Sequence[str]) -> str:
     if not path:
         known = [*seen.choices, *(k for k in seen.values if k not in seen.choices), "trust"]
         nested = [f"{group}.{part}" for group, values in seen.values.items() if part in _keys(values)]
         hint = did_you_mean(part, known)
+        if part in recipes:
+            hint = f"; recipe={part} has it"
         if not hint and nested and "." not in key:
             hint = f"; did you mean {' or '.join(nested)}?"
         return f"unknown key '{part}'{hint or '; --help shows the keys'}"

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
+from fewshot.cli.warning_lines import warning_lines
 from fewshot.errors import InputError
 from fewshot.processes import launched
 
@@ -30,7 +31,8 @@ def exit_status(command: Callable[[], int]) -> int:
         our output has gone (as a shell reports SIGPIPE), 1 after any other error that another process tells.
     """
     try:
-        status = command()
+        with warning_lines():
+            status = command()
         sys.stdout.flush()
         return status
     except InputError as error:

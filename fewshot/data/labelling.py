@@ -67,7 +67,7 @@ def find_query(given: str | Sequence[str]) -> Found:
     words = [given] if isinstance(given, str) else list(given)
     paths: dict[Path, None] = {}
     left_out: list[Path] = []
-    for path in _named(words):
+    for path, where in _named(words):
         # Unlike Path.is_dir, these take a name that is too long for one that is not there.
         if os.path.isdir(path):
             for _, files in walk(path):
@@ -76,24 +76,30 @@ def find_query(given: str | Sequence[str]) -> Found:
         elif os.path.isfile(path):
             paths[path] = None
         else:
-            raise InputError(f"query: there is no file or folder {printable(str(path))}")
+            raise InputError(f"{where}: there is no file or folder {printable(str(path))}")
     if not paths:
         shown = printable(words[0]) if len(words) == 1 else f"[{len(words)} paths]"
+        if len(words) == 1 and Path(words[0]).suffix.lower() == ".txt":
+            raise InputError(f"query={shown} names no images: write a path in each line")
         raise InputError(f"query={shown} holds no images: no files end in {_ENDINGS}")
     return Found(tuple(paths), (), tuple(left_out))
 
 
-def _named(words: Sequence[str]) -> Iterator[Path]:
+def _named(words: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    """Paths, and where each is named, for an error message."""
     for word in words:
         path = Path(os.path.expanduser(word))
         if path.suffix.lower() != ".txt" or not os.path.isfile(path):
-            yield path
+            yield path, "query"
             continue
         try:
             lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
         except OSError as error:
             raise InputError(f"query={printable(word)}: cannot be read ({error.strerror})") from error
-        for line in filter(None, (line.strip() for line in lines)):
-            listed = Path(os.path.expanduser(line))
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            listed = Path(os.path.expanduser(line.strip()))
             beside = path.parent / listed
-            yield beside if not os.path.exists(listed) and os.path.exists(beside) else listed
+            named = beside if not os.path.exists(listed) and os.path.exists(beside) else listed
+            yield named, f"query={printable(word)}, line {number}"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fewshot.distributed import ALONE, Processes
 from fewshot.errors import InputError
+from fewshot.evaluation.blocks_that_fit import blocks_that_fit
 from fewshot.evaluation.classifiers.classifier import Classifier, on_table
 from fewshot.evaluation.embeddings import Embeddings, require_finite
 from fewshot.evaluation.intervals import Interval, mean_interval
@@ -106,8 +107,9 @@ def shot_curve(
         testbed: fixed episodes.
         classifier: fitted to each episode's support by itself.
         shots: the points of the curve, each from 1 to `testbed.shots`.
-        block: episodes at once; None fits them to the processor's cache or the device's memory.
-            It decides the speed, and the result only where scores tie within rounding.
+        block: episodes at once; None fits them to the processor's cache or the device's memory. They are
+            halved where memory ends. Their number decides the speed, and the result only where scores tie
+            within rounding.
         processes: take turns with the blocks, and all have the whole result: that of one process.
         progress: called with the number of its episodes after each block of this process.
 
@@ -115,7 +117,8 @@ def shot_curve(
         one result for each of `shots`, by the number of shots.
 
     Raises:
-        InputError: a number of shots that the testbed does not have; an embedding is not finite.
+        InputError: a number of shots that the testbed does not have; an embedding is not finite; not even
+            one episode fits into memory.
         ValueError: an image of the testbed was not embedded.
     """
     for count in shots:
@@ -132,9 +135,12 @@ def shot_curve(
     own = processes.turns(parts)
     with torch.inference_mode():
         table = on_table(classifier, features)
-        for part in own:
+
+        def predict(part: slice) -> None:
             for point, scores in enumerate(table.curve(support[part], query[part], shots)):
                 made[point, part] = scores.argmax(dim=-1)
+
+        for part, _ in blocks_that_fit(own, predict, "an episode"):
             if progress is not None:
                 progress(part.stop - part.start)
     if processes.count > 1:

@@ -167,7 +167,8 @@ def write_summary_and_arrays(
         write_whole(folder / SUMMARY, text)
     except OSError as error:
         raise InputError(
-            f"cannot write the result to {folder}: {error.strerror or error}; choose output_dir="
+            f"cannot write the result to {folder}: {error.strerror or error}; free space, "
+            "or copy the run to where it can be written to"
         ) from error
     return folder / SUMMARY
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fewshot.evaluation.blocks_that_fit import blocks_that_fit
 from fewshot.evaluation.classifiers.classifier import Classifier
 from fewshot.evaluation.classifiers.nearest_prototype import class_means
 from fewshot.evaluation.embeddings import Embeddings, require_finite
@@ -69,7 +71,7 @@ def score(
         parts: places of episodes of one shape, as `parts_of_one_shape` gives them.
 
     Raises:
-        InputError: an embedding is not finite.
+        InputError: an embedding is not finite; not even one episode fits into memory.
         ValueError: an image was not embedded.
     """
     features = embeddings.features
@@ -79,7 +81,8 @@ def score(
     def tensor(array: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(features.device)
 
-    for part in parts:
+    def scored(whole: NDArray[np.int64], rows: slice) -> Scored:
+        part = whole[rows]
         s_columns, q_columns = _real(episodes.support_labels[part]), _real(episodes.query_labels[part])
         support, labels, query, truth = (
             np.take_along_axis(array[part], columns, axis=1)
@@ -95,7 +98,11 @@ def score(
             known, asked = (features[tensor(embeddings.rows_of(images))] for images in (support, query))
             scores = classifier.fit_labelled(known, tensor(labels), ways).predict(asked)
             distances = _nearest_mean(space, known, tensor(labels), asked, ways)
-        yield Scored(part, scores, tensor(truth), q_columns, distances)
+        return Scored(part, scores, tensor(truth), q_columns, distances)
+
+    for part in parts:
+        for _, made in blocks_that_fit([slice(0, len(part))], partial(scored, part), "an episode"):
+            yield made
 
 
 def _real(labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,13 +8,14 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from fewshot.losses.generic import Totals
+from fewshot.not_compiled import not_compiled
 
 BLOCK = 2**22
 """Numbers in one block: 16 MiB in float32."""
 
 
 # torch.compile has no checkpoint of a function that closes over tensors.
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@not_compiled
 def in_blocks(part: Callable[[slice], Totals], leads: int, elements: int, block: int | None = None) -> Totals:
     """`part` of all leads, a block of them at a time, concatenated.
 

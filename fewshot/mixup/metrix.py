@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fewshot.errors import InputError
+from fewshot.not_compiled import not_compiled
 
 Where = Literal["input", "feature", "embedding"]
 PairKind = Literal["positive_negative", "anchor_negative", "positive_positive", "negative_negative"]
@@ -37,7 +38,7 @@ class Plan:
     whole: float | None
     draw: np.random.Generator
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @not_compiled
     def lam(self, shape: tuple[int, ...], device: torch.device) -> Tensor | float:
         """lam ~ Beta(alpha, alpha): one number for the step, or one for each pair, float32 of `shape`."""
         if self.whole is not None:
@@ -93,7 +94,7 @@ class Metrix:
         if self.stage is not None and self.where not in ("feature", "random"):
             raise InputError(f"mixup.stage={self.stage} is a place of feature mixing: use mixup=feature")
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @not_compiled
     def plan(self, generator: torch.Generator) -> Plan:
         """The draws of a step, a function of the generator's seed alone.
 

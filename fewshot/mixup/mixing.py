@@ -106,7 +106,7 @@ class Mixing:
         else:
             vectors = self._pooled(values, each, share, group)
             channels, height, width = values.shape[1:]
-            positions = height * width if self.embedder.backbone.pool in ("max", "average_max") else 1
+            positions = 1 if self.embedder.backbone.pool == "average" else height * width
             elements = partners.count * group * channels * positions
         return MixedVectors(leads if anchors is None else anchors, vectors, kind, partners, lam, elements)
 

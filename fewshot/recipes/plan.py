@@ -53,8 +53,8 @@ def plan_training(config: DictConfig) -> Lines:
         resumable(run)
         if not any((run / name).is_file() for name in ("last.pt", "last.pt.previous")):
             raise InputError(f"resume={run}: that run stopped before it saved a state; start it anew")
-        return [("would", f"go on with {run}"), ("machine", _machine(machine))]
-    _refuse_unwritable(Path(config.output_dir))
+        return [("would", f"go on with {run}"), ("machine", machine_line(machine))]
+    refuse_unwritable(Path(config.output_dir))
     if config.init is not None:
         model_file(Path(config.init))
     target = str(config.recipe._target_)
@@ -62,7 +62,7 @@ def plan_training(config: DictConfig) -> Lines:
     if recipe is None and target != CONTINUAL:
         return [
             ("would", f"call {target}"),
-            ("machine", _machine(machine)),
+            ("machine", machine_line(machine)),
             ("not checked", "a recipe of your own"),
         ]
     protocol = "continual" if recipe is None else recipe.protocol
@@ -78,7 +78,8 @@ def plan_training(config: DictConfig) -> Lines:
     name = config.name or (
         run_name(config) if recipe else f"{choices.get('continual')}_{choices.get('data')}"
     )
-    return [*lines, ("machine", _machine(machine)), ("writes", f"{config.output_dir}/DATE_TIME_{name}_XXXX/")]
+    lines.append(("machine", machine_line(machine)))
+    return [*lines, ("writes", f"{config.output_dir}/DATE_TIME_{name}_XXXX/")]
 
 
 def plan_evaluation(config: DictConfig) -> Lines:
@@ -94,7 +95,8 @@ def plan_evaluation(config: DictConfig) -> Lines:
     lines = [("would", f"evaluate, evaluation={kind}"), ("run", str(run))]
     if kind == "continual":
         tasks = len(next(iter(finished_matrices(run).values())).names)
-        return [*lines, ("stream", f"{tasks} tasks, every one measured anew"), ("machine", _machine(machine))]
+        lines.append(("stream", f"{tasks} tasks, every one measured anew"))
+        return [*lines, ("machine", machine_line(machine))]
     path = model_file(run)
     model = load_model(path, torch.device("cpu"))
     node = config.data if config.data is not None else data_of(path, model)
@@ -105,7 +107,7 @@ def plan_evaluation(config: DictConfig) -> Lines:
         lines.append(("task", _evaluated(config, kind, source)))
     else:
         lines.append(("not checked", "classes and images, which the first run packs"))
-    return [*lines, ("machine", _machine(machine)), ("writes", f"{path.parent}/eval/")]
+    return [*lines, ("machine", machine_line(machine)), ("writes", f"{path.parent}/eval/")]
 
 
 def _training_lines(config: DictConfig, recipe: Recipe) -> Lines:
@@ -227,7 +229,8 @@ def _network(embedder: Embedder) -> str:
     )
 
 
-def _machine(machine: Machine) -> str:
+def machine_line(machine: Machine) -> str:
+    """Where it would run, at what precision and by how many threads."""
     found = machine.describe()
     return f"{found['device']}, {found['precision']}, {found['threads']} threads"
 
@@ -236,7 +239,12 @@ def _choice(config: DictConfig, group: str) -> str:
     return str((config.get("choices") or {}).get(group, "none"))
 
 
-def _refuse_unwritable(folder: Path) -> None:
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse an `output_dir` in which nothing can be made.
+
+    Raises:
+        InputError: its first parent that exists is no folder, or not ours to write to.
+    """
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ class Build(Protocol):
 
 
 class GuardedTrackers:
-    """Tells each tracker everything. One that fails is named in one warning and told nothing more.
+    """Tells each tracker everything. One that fails is named in one warning and told the end alone.
 
     A run is worth more than its log: a server that is away, a full disk or a missing package must not
     end it, neither at the start, nor half way, nor at the last call. What the user stops
@@ -38,6 +39,7 @@ class GuardedTrackers:
 
     def __init__(self, builds: Mapping[str, Callable[[], Tracker]]) -> None:
         self._trackers: dict[str, Tracker] = {}
+        self._failed: list[Tracker] = []
         for name, build in builds.items():
             try:
                 self._trackers[name] = build()
@@ -68,16 +70,21 @@ class GuardedTrackers:
         self._each("summary", lambda tracker: tracker.summary(values))
 
     def close(self, status: int) -> None:
-        """Close each; further calls reach none."""
+        """Close each, those that failed as well, for what they hold; further calls reach none."""
+        failed, self._failed = self._failed, []
         self._each("close", lambda tracker: tracker.close(status))
         self._trackers.clear()
+        for tracker in failed:
+            # Of its failure the user knows.
+            with contextlib.suppress(Exception):
+                tracker.close(status)
 
     def _each(self, call: str, tell: Callable[[Tracker], None]) -> None:
         for name, tracker in list(self._trackers.items()):
             try:
                 tell(tracker)
             except Exception as error:
-                del self._trackers[name]
+                self._failed.append(self._trackers.pop(name))
                 _warn(name, call, error)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -100,7 +101,13 @@ class WandbTracker:
         """Finish; a run that SIGTERM stopped is marked so that a sweep starts it again."""
         if status == 128 + signal.SIGTERM:
             self._run.mark_preempting()
-        self._run.finish(exit_code=status)
+        try:
+            self._run.finish(exit_code=status)
+        except Exception:
+            # wandb's own process has died; without this, wandb tries to reach it once more when Python ends.
+            with contextlib.suppress(Exception):
+                self._wandb.teardown(exit_code=status)
+            raise
 
     def _image(self, picture: Any) -> Any:
         return self._wandb.Image(str(picture) if isinstance(picture, Path) else picture)

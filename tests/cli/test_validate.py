@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fewshot.cli.commands.validate import _command
 from fewshot.cli.verbs import main
@@ -98,6 +99,9 @@ def test_what_is_not_packed_is_checked_as_far_as_it_goes(
         ("backbone=torchvision backbone.weights=none.pt", "backbone.weights=none.pt: there is no such file"),
         ("eval run=runs/none", "there is no run or checkpoint"),
         ("eval", "there is no finished few_shot run"),
+        ("predict query=photos", "support: needs a value"),
+        ("predict support=photos query=photos", "query: there is no file or folder photos"),
+        ("maml.inner_steps=3", "unknown key 'maml'; recipe=maml has it"),
         ("eval evaluation=continual", "there is no finished continual run"),
         ("-m hydra/sweeper=search seed=0,1", "draws its values as it goes"),
         ("-m seed=0,1 loss=icnn,nca loss.k=3", "loss.k"),
@@ -111,7 +115,7 @@ def test_what_would_keep_it_from_running_is_one_line(
     small = [*of_images, *([] if "recipe" in words else SMALL[3:])]
     typed = {word.partition("=")[0] for word in given}
     further = [word for word in small if word.partition("=")[0] not in typed]
-    line = mistake(capsys, *given, *([] if "eval" in given or "resume" in words else further))
+    line = mistake(capsys, *given, *([] if given[0] in ("eval", "predict") or "resume" in words else further))
     assert line.startswith("error: ") and says in line
     assert list(working.iterdir()) == []
 
@@ -135,9 +139,18 @@ def test_a_run_that_was_trained_and_its_evaluation(capsys: pytest.CaptureFixture
     assert "classes" in mistake(capsys, "eval.py", "ways=300", "shots=1", "queries=2")
     assert "retrieval among 972 images" in said(capsys, "eval", f"run={run}", "evaluation=retrieval")["task"]
     assert "that run is finished" in mistake(capsys, f"resume={run}")
+    for name in ("mine/a/1.png", "mine/b/1.png"):
+        (working / name).parent.mkdir(parents=True)
+        Image.new("L", (20, 20)).save(working / name)
+    told = said(capsys, "predict.py", "support=mine", "query=mine", "threads=1")
+    assert (told["would"], told["support"]) == ("label 2 images", "2 classes, 2 images")
+    assert told["model"].startswith(f"runs/{run.name}/")
+    told = said(capsys, "predict", "support=mine", "query=mine", "backbone=timm", "backbone.name=test_resnet")
+    assert told["model"] == "timm test_resnet, its published weights, which the first run fetches"
     (working / "other").mkdir()
     assert "no best.pt" in mistake(capsys, "eval", "run=other")
-    assert [path for path in sorted(working.rglob("*")) if "other" not in path.parts] == before
+    made = {"other", "mine"}
+    assert [path for path in sorted(working.rglob("*")) if not made & {*path.parts}] == before
 
 
 @pytest.mark.parametrize(
@@ -150,6 +163,7 @@ def test_a_run_that_was_trained_and_its_evaluation(capsys: pytest.CaptureFixture
         ("python ./eval.py run=python", "eval", "run=python"),
         ("-m loss=a,b", "train", "-m loss=a,b"),
         ("eval.py -m shots=1,5", "eval", "-m shots=1,5"),
+        ("predict.py query=photos", "predict", "query=photos"),
         ("", "train", ""),
     ],
 )

@@ -107,16 +107,21 @@ def test_mistakes_in_a_support(photos: Path, folder: str, says: str) -> None:
     ("query", "says"),
     [
         pytest.param(LONG, f"query: there is no file or folder {LONG}", id="long"),
-        pytest.param("long.txt", f"query: there is no file or folder {LONG}", id="long in a list"),
+        pytest.param("long.txt", "query=long.txt, line 2: there is no file", id="long in a list"),
         ("~nobody-of-this-name/x", "query: there is no file or folder ~nobody-of-this-name/x"),
         ("nowhere", "query: there is no file or folder nowhere"),
         (["photos", "gone.png"], "query: there is no file or folder gone.png"),
         ("empty", "query=empty holds no images: no files end in .jpg"),
         (["empty", "empty"], "query=[2 paths] holds no images"),
+        ("list.txt", "query=list.txt, line 3: there is no file or folder gone.png"),
+        (["photos", "list.txt"], "query=list.txt, line 3: there is"),
+        ("blank.txt", "query=blank.txt names no images: write a path in each line"),
     ],
 )
 def test_mistakes_in_a_query(photos: Path, query: str | list[str], says: str) -> None:
     Path("empty").mkdir()
+    Path("list.txt").write_text("photos/loose.png\n\ngone.png\n")
+    Path("blank.txt").write_text("\n \n")
     Path("long.txt").write_text(f"photos/loose.png\n{LONG}\n")
     with pytest.raises(InputError) as caught:
         find_query(query)

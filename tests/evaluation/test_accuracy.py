@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fewshot.errors import InputError
-from fewshot.evaluation.accuracy import evaluate, shot_curve
+from fewshot.evaluation.accuracy import FewShotAccuracy, evaluate, shot_curve
 from fewshot.evaluation.classifiers.cl2n import CL2N
 from fewshot.evaluation.classifiers.classifier import Classifier
 from fewshot.evaluation.classifiers.logistic_regression import LogisticRegression
@@ -118,6 +118,26 @@ def test_per_class_accuracy_and_confusion_against_loops(embeddings: Embeddings, 
     np.testing.assert_array_equal(confusion, counts)
     expected = {c: counts[c, c] / counts[c].sum() for c in range(8)}
     assert result.per_class() == pytest.approx(expected)
+
+
+def test_confusion_where_the_last_class_is_never_recognised() -> None:
+    found = FewShotAccuracy(1, np.array([[[0, 1], [0, 0]]], dtype=np.int16), np.array([[3, 9]]))
+    numbers, counts = found.confusion()
+    assert numbers.tolist() == [3, 9] and counts.tolist() == [[1, 1], [2, 0]]
+
+
+@pytest.mark.parametrize(("spare", "largest"), [(0, 7), (-1, 6)])
+def test_a_block_is_as_many_episodes_as_fit(
+    embeddings: Embeddings, draw: Draw, monkeypatch: pytest.MonkeyPatch, spare: int, largest: int
+) -> None:
+    each = 5 * (5 + 6) * 40 * 4  # bytes of the embeddings of an episode
+    monkeypatch.setattr(NearestPrototype, "block_bytes", 7 * each + spare)
+    seen: list[int] = []
+    evaluate(embeddings, draw(), NearestPrototype(), progress=seen.append)
+    assert sum(seen) == 40 and max(seen) == seen[0] == largest
+    monkeypatch.setattr(NearestPrototype, "block_bytes", 1)
+    evaluate(embeddings, draw(episodes=3), NearestPrototype(), progress=seen.append)
+    assert seen[-3:] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("classifier", ALL, ids=lambda c: type(c).__name__)

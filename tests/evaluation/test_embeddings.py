@@ -88,6 +88,9 @@ def test_halves_the_batch_when_memory_is_short(images: ImageSet) -> None:
     net = Net(fits=3).eval()
     made = embed(net, images, INDICES, batch_size=64)
     assert net.batches == [2, 2, 2, 2, 2, 1]
+    single = Net(fits=1).eval()
+    embed(single, images, INDICES, batch_size=4)
+    assert single.batches == [1] * 11
     net.fits = None
     torch.testing.assert_close(made.features, embed(net, images, INDICES).features)
     with pytest.raises(InputError, match="one image does not fit"):

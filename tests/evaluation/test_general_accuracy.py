@@ -18,6 +18,7 @@ from fewshot.evaluation.classifiers.power_transform import PowerTransform
 from fewshot.evaluation.classifiers.tim import TIM
 from fewshot.evaluation.embeddings import Embeddings
 from fewshot.evaluation.general_accuracy import REJECTION, evaluate_general
+from fewshot.evaluation.scored_episodes import parts_of_one_shape
 from fewshot.sampling.class_table import ClassTable
 from fewshot.sampling.dirichlet_queries import DirichletQueries
 from fewshot.sampling.episode_kind import EpisodeKind, Task
@@ -80,6 +81,11 @@ def test_each_episode_is_scored_as_by_itself(
             )
             above = (scores.amax(dim=-1) - scores.mean(dim=-1)).numpy()
             assert found.auroc["score"][number] == pytest.approx(roc_auc_score(truth >= 0, above), abs=1e-6)
+            if name in ("prototype", "logistic"):
+                means = [known[0][labels[0] == way].mean(0) for way in range(int(labels.max()) + 1)]
+                near = [-min(float((image - mean).norm()) for mean in means) for image in asked[0]]
+                told = roc_auc_score(truth >= 0, near)
+                assert found.auroc["distance"][number] == pytest.approx(told, abs=1e-6)
     assert set(found.auroc) == (set(REJECTION) if kind == "open" else set())
 
 
@@ -103,6 +109,29 @@ def test_padding_blocks_and_order_change_nothing(
     assert np.array_equal(
         evaluate_general(embeddings, turned, classifier).predictions[::-1], plain.predictions
     )
+
+
+@pytest.mark.parametrize(("spare", "largest"), [(0, 5), (-1, 4)])
+def test_a_part_is_as_many_episodes_of_one_shape_as_fit(
+    embeddings: Embeddings, table: ClassTable, monkeypatch: pytest.MonkeyPatch, spare: int, largest: int
+) -> None:
+    episodes = episodes_of(table, "open")
+    each = (4 * 4 + (4 + 2) * 5) * 40 * 4  # bytes of the embeddings of an episode
+    monkeypatch.setattr(NearestPrototype, "block_bytes", 5 * each + spare)
+    parts = parts_of_one_shape(embeddings, episodes, NearestPrototype())
+    assert np.concatenate(parts).tolist() == list(range(12))
+    assert [len(part) for part in parts][:2] == [largest] * 2
+    monkeypatch.setattr(NearestPrototype, "block_bytes", 1)
+    assert len(parts_of_one_shape(embeddings, episodes, NearestPrototype())) == 12
+
+
+@pytest.mark.parametrize("most", [2, 3, 4, 5])
+def test_episodes_of_as_many_ways_are_one_part(embeddings: Embeddings, table: ClassTable, most: int) -> None:
+    kind, task = VariableEpisodes(min_ways=2, min_shots=3), Task(most, 3, 2)
+    episodes = draw_general_testbed(table, "test", kind, task, episodes=40, seed=0).episodes
+    parts = parts_of_one_shape(embeddings, episodes, NearestPrototype())
+    assert [set(episodes.ways[part].tolist()) for part in parts] == [{ways} for ways in range(2, most + 1)]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(40))
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -54,6 +55,22 @@ def test_left_out_scores_are_those_of_a_fit_to_the_others(classifier: Classifier
         assert of[row] == labels[i]
         row += 1
     assert row == len(scores) == 7
+
+
+def test_as_many_are_left_out_at_once_as_fit() -> None:
+    x, labels = support()
+    for memory, sizes in ((3 * 7 * 5 * 4, [3, 3, 1]), (3 * 7 * 5 * 4 - 1, [2, 2, 2, 1]), (1, [1] * 7)):
+        seen: list[int] = []
+
+        class Watched(NearestPrototype):
+            block_bytes = memory
+
+            def fit_labelled(self, support: Tensor, labels: Tensor, ways: int, seen: list[int] = seen) -> Any:
+                seen.append(len(support))
+                return super().fit_labelled(support, labels, ways)
+
+        leave_one_out(Watched(), x, labels, 3)
+        assert seen == sizes
 
 
 def test_at_most_a_hundred_are_left_out_and_none_where_all_are_alone() -> None:

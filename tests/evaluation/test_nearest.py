@@ -87,6 +87,16 @@ def test_blocks_change_nothing(kind: Similarity, monkeypatch: pytest.MonkeyPatch
     torch.testing.assert_close(parts.similarities, whole.similarities)
 
 
+@pytest.mark.parametrize(("kept", "height"), [(1, 192), (40, 192), (64, 128)])
+def test_a_block_of_queries_is_as_large_as_the_memory(kept: int, height: int) -> None:
+    query, gallery, memory = points(260), points(64, seed=1), 64 * 64 * 192
+    scan = room.Scan(query, gallery, None, None, "cosine", kept=kept, memory=memory)
+    starts = range(0, 260, height)
+    assert scan.blocks == [slice(start, min(start + height, 260)) for start in starts]
+    parts, whole = nearest(query, gallery, kept, memory=memory), nearest(query, gallery, kept)
+    assert torch.equal(parts.indices, whole.indices)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dim", [3, 37, 512])
 @pytest.mark.parametrize("queries", [1, 3, 33])
@@ -178,8 +188,11 @@ def test_bad_input_is_named() -> None:
         nearest(five[:0], five, 1)
     with pytest.raises(InputError, match="no gallery embeddings"):
         nearest(five, five[:0], 1)
+    for dim in (6, 8):
+        with pytest.raises(ValueError, match="expected query"):
+            nearest(five, points(5, dim), 1)
     with pytest.raises(ValueError, match="expected query"):
-        nearest(five, points(5, 6), 1)
+        nearest(five[None], five[None], 1)
     with pytest.raises(ValueError, match="gallery embedding is not finite"):
         nearest(five, five * torch.nan, 1)
     with pytest.raises(ValueError, match="query embedding is not finite"):

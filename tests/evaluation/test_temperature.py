@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from fewshot.evaluation.calibration import reliability
 from fewshot.evaluation.temperature import confidence, fitted_temperature
 
 
@@ -41,6 +43,19 @@ def test_no_other_temperature_is_better(scale: float) -> None:
     assert all(nll(several, fitted * factor) > best for factor in (0.5, 0.9, 0.99, 1.01, 1.1, 2.0))
     assert confidence(several, fitted).nll == pytest.approx(best, rel=1e-9)
     assert confidence(several, fitted).nll <= confidence(several, 1.0).nll
+
+
+def test_the_error_of_calibration_is_that_of_the_highest_probability() -> None:
+    several = groups()
+    told, right = [], []
+    for scores, labels in several:
+        p = (scores.double() / 0.7).softmax(dim=-1)
+        told += p.amax(dim=-1).tolist()
+        right += [bool(row.argmax() == label) for row, label in zip(p, labels, strict=True)]
+    expected = reliability(np.array(told), np.array(right)).ece
+    assert confidence(several, 0.7).ece == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match="no queries"):
+        confidence([], 1.0)
 
 
 def test_it_scales_with_the_scores_and_ignores_what_is_added_to_them() -> None:

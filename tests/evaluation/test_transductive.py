@@ -144,6 +144,15 @@ def test_equals_a_loop(classifier: Classifier, naive: object) -> None:
         torch.testing.assert_close(found[e], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_few_queries_are_all_neighbours() -> None:
+    support, query = (part.double() for part in episodes(1))
+    few = query[:, ::11]
+    found = LaplacianShot(weight=1.0).fit(support).predict(few).softmax(dim=-1)[0]
+    expected = naive_laplacian(support[0].numpy(), few[0].numpy())
+    assert len(few[0]) == 3
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-5, atol=1e-6)
+
+
 def test_the_power_transform_by_hand() -> None:
     made = PowerTransform(NearestPrototype()).transform(torch.tensor([[4.0, 9.0, 0.0, -1.0]]))
     roots = [math.sqrt(v + 1e-6) for v in (4.0, 9.0, 0.0, 0.0)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from fewshot import losses
 from fewshot.config import check_targets, instantiate
 from fewshot.errors import InputError
 from fewshot.losses import Combined
@@ -80,6 +82,28 @@ def test_every_option_is_there_at_its_default(name: str) -> None:
                 assert value == 3  # the run's
             elif key != "variant" and parameters[key].default is not inspect.Parameter.empty:
                 assert value == parameters[key].default
+
+
+FUNCTIONS = {
+    each: function
+    for each in (getattr(losses, name) for name in losses.__all__)
+    if isinstance(each, type)
+    for name, function in vars(import_module(each.__module__)).items()
+    if inspect.isfunction(function) and name.replace("_", "") == each.__name__.lower()
+}
+"""The losses that are a function beside their module."""
+
+
+@pytest.mark.parametrize("module", FUNCTIONS)
+def test_a_function_has_the_defaults_of_its_module(module: type) -> None:
+    of_module = inspect.signature(module).parameters
+    for name, parameter in inspect.signature(FUNCTIONS[module]).parameters.items():
+        if name in of_module and parameter.default is not inspect.Parameter.empty:
+            assert parameter.default == of_module[name].default, name
+
+
+def test_functions_are_found() -> None:
+    assert {"triplet", "arcface", "nca", "nt_xent", "supcon"} <= {f.__name__ for f in FUNCTIONS.values()}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -30,7 +30,7 @@ from fewshot.losses.pair_loss import PairLoss, Relation, relation_by_label
 from fewshot.losses.similarity import Similarity, similarities
 from fewshot.mixup.examples import MixedEmbeddings, MixedExamples, MixedVectors
 from fewshot.mixup.metrix import PairKind
-from fewshot.mixup.mixed_loss import candidates, loss_of_anchors, loss_of_mixed_anchors
+from fewshot.mixup.mixed_loss import candidates, loss_of_anchors, loss_of_mixed_anchors, loss_of_mixed_others
 from fewshot.mixup.partners import Partners, all_partners, hardest_partners
 from fewshot.objectives.mixed import proxies_of_the_batch
 from fewshot.randomness import generator
@@ -279,28 +279,60 @@ def test_blocks_change_nothing(loss: PairLoss, oracle: Naive, reduce: Reduce, fo
     assert gradients[0] is not None and torch.allclose(gradients[0], gradients[1], rtol=1e-9, atol=1e-12)
 
 
+class Watched:
+    """A form that notes the shapes of the similarities it is given."""
+
+    def __init__(self, form: Any) -> None:
+        self.form = form
+        self.shapes: list[torch.Size] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.form, name)
+
+    def accumulate(self, similarity: Tensor, *weights: Tensor) -> Any:
+        self.shapes.append(similarity.shape)
+        return self.form.accumulate(similarity, *weights)
+
+
 def test_no_cubic_tensor_is_made() -> None:
     """With blocks, no tensor holds the scalars of all anchors, positives and negatives."""
     labels = torch.arange(30) // 15
-    sizes = []
-
-    class Spy:
-        def __init__(self, form: Any) -> None:
-            self.form = form
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.form, name)
-
-        def accumulate(self, similarity: Tensor, *weights: Tensor) -> Any:
-            sizes.append(similarity.numel())
-            return self.form.accumulate(similarity, *weights)
-
     loss = MultiSimilarity()
-    loss.form = Spy(loss.form)  # type: ignore[assignment]
+    watched = Watched(loss.form)
+    loss.form = watched  # type: ignore[assignment]
     points = embeddings(30).requires_grad_()
     of_pairs(loss, points, labels, "positive_negative", block=30 * 30 * 2)[0].backward()
-    assert max(sizes) <= 30 * 30 * 2
-    assert len(sizes) >= 30  # fifteen blocks or more, each computed again in the backward pass
+    assert max(shape.numel() for shape in watched.shapes) <= 30 * 30 * 2
+    assert len(watched.shapes) >= 30  # fifteen blocks or more, each computed again in the backward pass
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_block_holds_as_many_leads_as_fit(form: str) -> None:
+    """A lead takes its mixed examples, and their similarities to anchors; thrice where it is the anchor."""
+    labels, points = torch.arange(12) // 3, embeddings(12)
+    near = similarities(points, points, "squared_euclidean")
+    partners = hardest_partners(near, candidates("positive_negative", labels), 6)
+    own = 6 * (DIM if form == "vectors" else 1)
+    loss = NCA()
+    relation = loss.relation(labels, labels, torch.arange(12))
+
+    def of_anchors(watched: Any, block: int) -> None:
+        mixed = mixed_examples(points, partners, loss.similarity, 0.3, form)
+        loss_of_anchors(watched, mixed, relation, relation.positive, "positive_negative", (2, 2), block=block)
+
+    def of_mixed_anchors(watched: Any, block: int) -> None:
+        mixed = mixed_examples(points, partners, loss.similarity, 0.3, form, anchors=points[:7])
+        loss_of_mixed_anchors(watched, mixed, labels, 7, lambda similarity: similarity, block)
+
+    def of_mixed_others(watched: Any, block: int) -> None:
+        mixed = mixed_examples(points, partners, loss.similarity, 0.3, form, anchors=points[:7])
+        loss_of_mixed_others(watched, mixed, torch.arange(7), block)
+
+    for made, each in ((of_anchors, 2 * 6), (of_mixed_anchors, 3 * 6 * 7), (of_mixed_others, 7 * 6)):
+        for leads, block in ((1, 2 * (each + own) - 1), (2, 2 * (each + own)), (3, 3 * (each + own))):
+            watched = Watched(loss.form)
+            made(watched, block)
+            assert [shape[0] for shape in watched.shapes] == [leads] * (12 // leads), made
 
 
 @losses

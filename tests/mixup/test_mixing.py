@@ -34,6 +34,7 @@ from fewshot.mixup import blocks
 from fewshot.mixup.examples import MixedVectors
 from fewshot.mixup.metrix import Metrix
 from fewshot.mixup.mixed_loss import candidates, loss_of_anchors, loss_of_mixed_anchors
+from fewshot.mixup.mixing import Mixing
 from fewshot.mixup.partners import all_partners, hardest_partners
 from fewshot.mixup.pooled_maps import mixed_pool
 from fewshot.models.conv4 import Conv4
@@ -161,6 +162,19 @@ def test_all_pairs_without_a_further_pass(pool: str, where: str, pairs: str, dra
     assert logs["clean"].item() == pytest.approx(loss(clean, LABELS).item(), rel=1e-9)
     assert logs["mixed"].item() == pytest.approx(mixed.item(), rel=1e-6)
     assert found.item() == pytest.approx((logs["clean"] + 0.4 * logs["mixed"]).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize("pool", POOLINGS)
+def test_what_the_mixtures_of_a_lead_take(pool: str, group: int) -> None:
+    """Of an average the channels alone; what is flattened, or has a maximum, is the whole map."""
+    wide = torch.nn.functional.pad(images(4), (0, 0 if pool == "flatten" else 8))
+    positions = {"average": 1, "flatten": 5 * 5}.get(pool, 5 * 7)
+    metrix = Metrix(where="feature")
+    mixing = Mixing(embedder(pool), metrix, metrix.plan(draws()), wide)
+    partners = all_partners(~torch.eye(4 // group, dtype=torch.bool))
+    mixed = mixing.examples(partners, "squared_euclidean", group=group)
+    assert mixed.elements == partners.count * group * 6 * positions
 
 
 @pytest.mark.parametrize(("where", "stage"), [("input", None), ("feature", "block1")])

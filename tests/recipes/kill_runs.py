@@ -14,6 +14,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import hydra  # noqa: F401
+import torch._dynamo  # noqa: F401 - what an optimizer loads
+
+import fewshot.recipes.continual  # noqa: F401
 from fewshot.cli.commands import train
 from fewshot.continual.stream import StreamFeed
 from fewshot.sampling.feed import Batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import timm
 import torch
 from PIL import Image
 from programs import only_run, program
+from programs import same as same_bits
 from safetensors.torch import save_file
 
 from fewshot.data.sources.cub import CUB
@@ -119,6 +121,26 @@ def test_finetune_has_a_lower_rate_for_the_backbone(
     run = trained(place, tmp_path / "runs", "adapt=finetune", "adapt.lr_scale=0.01", "scheduler=none")
     rates = [group["lr"] for group in checkpoint.load(run / "last.pt")["optimizer"]["param_groups"]]
     assert rates == [0.01, pytest.approx(1e-4)] and not same(backbone_of(run), foreign)
+
+
+@pytest.mark.parametrize("adapt", ["frozen", "finetune", "lora"])
+def test_a_run_that_was_killed_after_its_second_step_ends_with_the_same_bits(
+    place: Path, tmp_path: Path, adapt: str
+) -> None:
+    if adapt == "lora":
+        pytest.importorskip("peft")
+    saving = ["training.save_every=2", "augment=shift"]
+    run = trained(place, tmp_path, f"adapt={adapt}", "head=linear", "head.dim=8", *saving)
+    ends = {name: torch.load(run / name) for name in ("last.pt", "best.pt")}
+    # What SIGKILL leaves: the state of step 2, no model, and a record that says it runs.
+    (run / "last.pt.previous").rename(run / "last.pt")
+    (run / "best.pt").unlink()
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**record, "status": "running"}))
+    assert torch.load(run / "last.pt")["outcome"]["steps"] == 2
+    program("train.py", f"resume={run}", cwd=place)
+    for name, end in ends.items():
+        assert same_bits(torch.load(run / name), end), name
 
 
 def test_mistakes(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,10 +41,6 @@ def words(name: str, place: Path) -> list[str]:
     return [*SMALL, f"continual={name}", *memory, f"output_dir={place}"]
 
 
-pytestmark = pytest.mark.xdist_group("continual_resume")
-"""Its fixture is dear: of several test processes one makes it."""
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where every method has a straight run, and another that was killed twice and not yet resumed."""

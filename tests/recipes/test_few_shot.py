@@ -32,11 +32,11 @@ SMALL = [
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def place(tmp_path_factory: pytest.TempPathFactory, packed: Path) -> Iterator[Path]:
     """A working directory in which glyphs are packed and one run is finished."""
     folder = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("FEWSHOT_DATA", raising=False)
+        patch.setenv("FEWSHOT_DATA", str(packed))
         program("train.py", *SMALL, "steps=120", "training.save_every=10", cwd=folder)
         yield folder
 

@@ -20,11 +20,11 @@ FEW = ["shots=3", "ways=4", "queries=5", "episodes=40", "threads=1"]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def place(tmp_path_factory: pytest.TempPathFactory, packed: Path) -> Iterator[Path]:
     """A working directory with two runs."""
     folder = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("FEWSHOT_DATA", raising=False)
+        patch.setenv("FEWSHOT_DATA", str(packed))
         for name, loss in (("0", "prototypical"), ("1", "matching")):
             program("train.py", *SMALL, f"loss={loss}", f"output_dir={folder}/{name}", cwd=folder)
         yield folder

@@ -22,6 +22,7 @@ from fewshot.evaluation.embeddings import Embeddings
 from fewshot.evaluation.retrieval import retrieve
 from fewshot.evaluation.retrieval_result import read_retrieval
 
+GLYPHS = ["data=glyphs", "data.images_per_class=8", "data.size=16"]
 SMALL = ["recipe=retrieval", "threads=1", "precision=float32", "backbone.width=8", "head.dim=16"]
 
 
@@ -94,7 +95,7 @@ def test_proxy_anchor_with_feature_mixing_on_cub(place: Path, capsys: pytest.Cap
 @pytest.mark.parametrize("loss", ["contrastive", "multi_similarity", "proxy_anchor", "soft_triple", "n_pair"])
 def test_every_kind_of_loss_trains_with_every_mixing(place: Path, loss: str, mixup: str) -> None:
     name = f"{loss}-{mixup}"
-    words = [*SMALL, f"loss={loss}", f"mixup={mixup}", "data=glyphs", "steps=4", "validation.every=0"]
+    words = [*SMALL, *GLYPHS, f"loss={loss}", f"mixup={mixup}", "steps=4", "validation.every=0"]
     sampler = ["sampler.classes=5", "sampler.images=3", "backbone.pool=average_max"]
     assert train.run([*words, *sampler, f"output_dir={name}"]) == 0
     figures = last_figures(only_run(Path(name)))
@@ -106,7 +107,7 @@ def test_every_kind_of_loss_trains_with_every_mixing(place: Path, loss: str, mix
 @pytest.mark.parametrize("mixup", ["feature", "embedding", "input"])
 def test_episodes_are_mixed(place: Path, mixup: str, episode: str) -> None:
     name = f"{mixup}-{episode}"
-    words = ["data=glyphs", f"mixup={mixup}", f"mixup.episode={episode}", "steps=3", "validation.every=0"]
+    words = [*GLYPHS, f"mixup={mixup}", f"mixup.episode={episode}", "steps=3", "validation.every=0"]
     small = ["threads=1", "backbone.width=8", "sampler.ways=4", "sampler.queries=3", "sampler.episodes=2"]
     assert train.run([*words, *small, f"output_dir={name}"]) == 0
     figures = last_figures(only_run(Path(name)))
@@ -129,7 +130,7 @@ def test_episodes_are_mixed(place: Path, mixup: str, episode: str) -> None:
 def test_a_mistake_is_one_line(
     place: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
-    assert train.run([*SMALL, "data=glyphs", "steps=2", "output_dir=mistakes", *words]) == 2
+    assert train.run([*SMALL, *GLYPHS, "steps=2", "output_dir=mistakes", *words]) == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert message in said[-1]
     assert "Traceback" not in "\n".join(said)

@@ -27,11 +27,11 @@ from fewshot.recipes.prediction_rows import Rows, read_state
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def place(tmp_path_factory: pytest.TempPathFactory, packed: Path) -> Iterator[Path]:
     """A working directory with the demo model in miniature, and exported glyphs in `mine`."""
     folder = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("FEWSHOT_DATA", raising=False)
+        patch.setenv("FEWSHOT_DATA", str(packed))
         patch.chdir(folder)
         small = ["threads=1", "precision=float32", "backbone.width=16", "validation.every=0", "name=demo"]
         program("train.py", *small, "steps=150", cwd=folder)

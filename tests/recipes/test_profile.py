@@ -32,19 +32,14 @@ MIXED = ["recipe=retrieval", "threads=1", "precision=float32", "backbone.width=8
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working directory in which glyphs are packed."""
-    folder = tmp_path_factory.mktemp("profile")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("FEWSHOT_DATA", raising=False)
-        patch.chdir(folder)
-        assert main(["data", "prepare", "glyphs"]) == 0
-    return folder
+    """A working directory."""
+    return tmp_path_factory.mktemp("profile")
 
 
 @pytest.fixture
-def quick(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(place: Path, packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In that directory, without measuring the machine."""
-    monkeypatch.delenv("FEWSHOT_DATA", raising=False)
+    monkeypatch.setenv("FEWSHOT_DATA", str(packed))
     monkeypatch.chdir(place)
     monkeypatch.setattr(profile, "matmul_rate", lambda machine: 1e11)
     monkeypatch.setattr(profile, "copy_rate", lambda machine: 1e10)

@@ -9,6 +9,7 @@ import torch
 from fewshot.data.image_set import ImageSet
 from fewshot.errors import InputError
 from fewshot.randomness import generator, stream_bits
+from fewshot.sampling.ahead import STEPS, Ahead
 from fewshot.sampling.class_table import ClassTable
 from fewshot.sampling.episodes import EpisodeSampler
 from fewshot.sampling.shuffled import ShuffledBatches
@@ -98,6 +99,20 @@ def test_steps_drawn_ahead_are_those_drawn_alone() -> None:
         drawn, alone = sampler.step(step), sampler.draw(np.array([2 * step, 2 * step + 1]))
         np.testing.assert_array_equal(drawn.images, alone.images)
         np.testing.assert_array_equal(drawn.ways, alone.ways)
+
+
+def test_steps_are_drawn_a_block_at_a_time() -> None:
+    asked: list[list[int]] = []
+
+    def draw(steps: np.ndarray) -> list[int]:
+        asked.append(steps.tolist())
+        return [10 * step for step in asked[-1]]
+
+    ahead = Ahead(draw)
+    assert [ahead(step) for step in (0, 1, STEPS - 1, STEPS, 3 * STEPS + 1, 2)] == [
+        0, 10, 10 * STEPS - 10, 10 * STEPS, 30 * STEPS + 10, 20,
+    ]  # fmt: skip
+    assert asked == [list(range(block * STEPS, (block + 1) * STEPS)) for block in (0, 1, 3, 0)]
 
 
 def test_all_images_and_classes_are_drawn() -> None:

@@ -83,10 +83,13 @@ def test_the_largest_class_is_counted(images: ImageSet, kind: str) -> None:
         assert counted == {{"episodes": 12, "classes by images": 4}[kind]}
 
 
-def test_one_episode_has_shots_and_queries_of_each_class(images: ImageSet) -> None:
+@pytest.mark.parametrize(("shots", "queries"), [(2, 4), (3, 3)])
+def test_one_episode_has_shots_and_queries_of_each_class(images: ImageSet, shots: int, queries: int) -> None:
     table = ClassTable.of(images, CHOSEN)
-    sampler = EpisodeSampler(table, ways=3, shots=2, queries=4, seed=0, stream="train")
-    assert feed_for(images, sampler, PLAIN, CPU)(0).largest_class == 6
+    sampler = EpisodeSampler(table, ways=3, shots=shots, queries=queries, seed=0, stream="train")
+    batch = feed_for(images, sampler, PLAIN, CPU)(0)
+    assert batch.largest_class == 6 and batch.episodes == (1, 3, shots, queries)
+    assert sorted(batch.labels.bincount().tolist())[-3:] == [6, 6, 6]
 
 
 def test_the_images_of_an_episode_lie_class_by_class(images: ImageSet) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from fewshot.errors import InputError
 from fewshot.sampling.class_table import ClassTable
 from fewshot.sampling.coarse_episodes import CoarseEpisodes
-from fewshot.sampling.dirichlet_queries import DirichletQueries
+from fewshot.sampling.dirichlet_queries import DirichletQueries, rounded
 from fewshot.sampling.episode_kind import EpisodeKind, Task
 from fewshot.sampling.general_episodes import OUTSIDE, PADDING, GeneralEpisodes
 from fewshot.sampling.general_testbed import GeneralTestbed, draw_general_testbed, general_form
@@ -151,3 +153,127 @@ def test_balanced_testbeds_are_those_of_the_versions_before() -> None:
     other = draw_testbed(table, "test", ways=10, shots=1, queries=15, episodes=300, seed=7)
     assert one.sha256 == "2e572fc81a64903d95c9048655ebda76ec9beed021e3fac490d2d54b0dd3e69d"
     assert other.sha256 == "3478d6cb47275b22122e26c56ab04e4b1ae6676d111462ef9fc9ec2cecb243ba"
+
+
+NEEDED = {
+    "variable": 5 + 6,
+    "imbalanced linear": 9 + 6,
+    "imbalanced step": 9 + 6,
+    "imbalanced random": 4 * 5 - 3 + 6,
+    "dirichlet": 5 + 6,
+    "coarse": 5 + 6,
+    "open set": 5 + 6,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_class_needs_the_images_of_its_largest_share(kind: str) -> None:
+    task, made = Task(4, 5, 6), KINDS[kind]()
+    assert made.images_of_class(task) == NEEDED[kind]
+    for images, enough in ((NEEDED[kind], True), (NEEDED[kind] - 1, False)):
+        table = replace(TABLE, images=TABLE.images[:, :images], counts=np.full(CLASSES, images))
+        if enough:
+            found = draw_general_testbed(table, "test", made, task, episodes=50, seed=0).episodes
+            assert set(found.images.tolist()) <= set(table.images.ravel().tolist())
+        else:
+            with pytest.raises(InputError, match=f"may need {NEEDED[kind]}"):
+                draw_general_testbed(table, "test", made, task, episodes=50, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("imbalance", "least", "ways", "shots", "ladder"),
+    [
+        ("linear", 1, 2, 3, [1, 5]),
+        ("linear", 1, 5, 5, [1, 3, 5, 7, 9]),
+        ("linear", 2, 6, 9, [2, 5, 8, 10, 13, 16]),
+        ("linear", 1, 7, 4, [1, 2, 3, 4, 5, 6, 7]),
+        ("step", 1, 4, 5, [1, 1, 9, 9]),
+        ("step", 1, 5, 5, [1, 1, 7, 8, 8]),
+        ("step", 3, 7, 5, [3, 3, 3, 6, 6, 7, 7]),
+        ("step", 2, 3, 4, [2, 5, 5]),
+    ],
+)
+def test_the_ladder_of_imbalanced_supports(
+    imbalance: Literal["linear", "step"], least: int, ways: int, shots: int, ladder: list[int]
+) -> None:
+    made, task = ImbalancedSupport(imbalance, least), Task(ways, shots, 2)
+    assert sum(ladder) == ways * shots
+    found = draw_general_testbed(TABLE, "test", made, task, episodes=3, seed=0).episodes
+    assert counts(found.support_labels, ways).tolist() == [ladder] * 3
+    assert made.images_of_class(task) == max(ladder) + 2
+
+
+@pytest.mark.parametrize("least", [1, 2])
+def test_randomly_imbalanced_supports_have_every_size_from_the_least_to_the_most(least: int) -> None:
+    made, task = ImbalancedSupport("random", least), Task(3, 4, 2)
+    found = draw_general_testbed(TABLE, "test", made, task, episodes=400, seed=0).episodes
+    shots = counts(found.support_labels, 3)
+    for of_way in shots.T.tolist():
+        assert set(of_way) == set(range(least, 3 * 4 - 2 * least + 1))
+    assert made.images_of_class(task) == 3 * 4 - 2 * least + 2
+
+
+def test_variable_episodes_of_other_ranges() -> None:
+    found = draw_general_testbed(TABLE, "test", VariableEpisodes(3, 2), Task(5, 4, 2), episodes=200, seed=0)
+    assert set(found.episodes.ways.tolist()) == {3, 4, 5}
+    shots = counts(found.episodes.support_labels, 5)
+    assert set(shots[shots > 0].tolist()) == {2, 3, 4}
+    found = draw_general_testbed(TABLE, "test", VariableEpisodes(), Task(5, 4, 2), episodes=800, seed=0)
+    assert np.abs(np.bincount(found.episodes.ways)[2:] / 800 - 1 / 4).max() < 0.06
+    # One number each is a range, too.
+    found = draw_general_testbed(TABLE, "test", VariableEpisodes(3, 2), Task(3, 2, 2), episodes=5, seed=0)
+    assert counts(found.episodes.support_labels, 3).tolist() == [[2] * 3] * 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "task", "message"),
+    [
+        (lambda: VariableEpisodes(min_ways=1), TASK, "min_ways=1 must be at least 2"),
+        (lambda: VariableEpisodes(min_shots=0), TASK, "min_shots=0 must be at least 1"),
+        (lambda: VariableEpisodes(min_ways=5), TASK, "min_ways=5 is above ways=4"),
+        (lambda: VariableEpisodes(min_shots=6), TASK, "min_shots=6 is above shots=5"),
+        (lambda: ImbalancedSupport(min_shots=0), TASK, "min_shots=0 must be at least 1"),
+        (lambda: ImbalancedSupport(min_shots=5), TASK, "nothing is uneven"),
+        (ImbalancedSupport, Task(1, 5, 1), "nothing is uneven"),
+        (lambda: DirichletQueries(0), TASK, "alpha=0 must be above 0"),
+        (lambda: DirichletQueries(np.inf), TASK, "alpha=inf must be above 0"),
+        (lambda: OpenSet(0), TASK, "unknown_ways=0 must be at least 1"),
+        (OpenSet, Task(4, 0, 1), "shots=0 for test testbed must be at least 1"),
+    ],
+)
+def test_impossible_kinds_are_one_clear_line(
+    kind: Callable[[], EpisodeKind], task: Task, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        draw_general_testbed(TABLE, "test", kind(), task, episodes=1, seed=0)
+
+
+def test_the_least_values_are_allowed() -> None:
+    for kind in (VariableEpisodes(2, 1), ImbalancedSupport(min_shots=1), DirichletQueries(0.1), OpenSet(1)):
+        task = Task(2, 2, 1)
+        assert len(draw_general_testbed(TABLE, "test", kind, task, episodes=1, seed=0)) == 1
+
+
+def test_queries_go_one_by_one_to_the_class_that_lacks_most() -> None:
+    draw = np.random.default_rng(0)
+    for _ in range(50):
+        wished = draw.dirichlet([0.5] * 4, size=3) * 20
+        most = draw.integers(5, 12, size=(3, 4))
+        expected = []
+        for row, limits in zip(wished, most, strict=True):
+            given = [min(int(value), int(limit)) for value, limit in zip(row, limits, strict=True)]
+            while sum(given) < 20:
+                lacks = [v - g if g < m else -np.inf for v, g, m in zip(row, given, limits, strict=True)]
+                given[int(np.argmax(lacks))] += 1
+            expected.append(given)
+        assert rounded(wished, most, 20).tolist() == expected
+
+
+def test_the_images_of_a_testbed_are_those_of_its_episodes() -> None:
+    found = drawn("open set", episodes=3)
+    images = {*found.episodes.support.ravel().tolist(), *found.episodes.query.ravel().tolist()} - {PADDING}
+    assert found.images.tolist() == sorted(images)
+    uneven = drawn("variable", episodes=30)
+    assert (uneven.episodes.support == PADDING).any() and uneven.images.min() >= 0
+    for whole, beginning in zip(uneven.episodes, uneven.episodes.first(2), strict=True):
+        assert np.array_equal(beginning, whole[:2])

@@ -129,6 +129,9 @@ def test_looks_are_due_every_few_epochs_but_not_before_the_first_step() -> None:
     hard = sampler(refresh=2)
     assert hard.steps_per_epoch == 9
     assert [step for step in range(60) if hard.due(step)] == [18, 36, 54]
+    odd = sampler(classes=7)
+    assert odd.steps_per_epoch == 24 * 6 // (7 * 2)
+    assert [step for step in range(25) if odd.due(step)] == [10, 20]
 
 
 @pytest.mark.parametrize(

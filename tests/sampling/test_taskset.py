@@ -38,6 +38,7 @@ def test_supports_are_at_the_even_places(shots: int, queries: int) -> None:
     adaptation = np.zeros(total, dtype=bool)
     adaptation[np.arange(shots * 5) * 2] = True
     numbers = (data[:, 0, 0, 0] * 255).round().long()
+    assert torch.equal(data[:, 0, 0, 0], numbers / 255)
     drawn = torch.from_numpy(tasks.sampler.draw(np.array([0])).images[0])
     assert torch.equal(numbers[adaptation], drawn[:, :shots].flatten())
     assert torch.equal(numbers[~adaptation], drawn[:, shots:].flatten())
@@ -59,6 +60,8 @@ def test_a_task_depends_on_seed_and_number_alone() -> None:
 
 def test_length_and_end() -> None:
     assert len(taskset()) == 1
+    endless = Taskset(taskset().image_set, taskset().sampler)
+    assert endless.num_tasks == -1 and len(list(islice(iter(endless), 5))) == 5
     some = taskset(num_tasks=3)
     assert len(some) == len(list(some)) == 3
     sampled = [some.sample()[0] for _ in range(4)]

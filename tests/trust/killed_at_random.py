@@ -22,6 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import hydra  # noqa: F401
+import torch._dynamo  # noqa: F401 - what an optimizer loads
 
 import fewshot.recipes.continual
 import fewshot.recipes.few_shot

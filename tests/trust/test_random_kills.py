@@ -27,17 +27,13 @@ RECIPES = {
     ],
     "continual": [
         "recipe=continual", "continual=prd", "tasks=4", "scenario.classes=12", "steps=20", "sampler.batch=16",
-        "data.images_per_class=8", "head.widths=[16,8]",
+        "head.widths=[16,8]",
     ],
 }  # fmt: skip
 
 
-pytestmark = pytest.mark.xdist_group("random_kills")
-"""Its fixture is dear: of several test processes one makes it."""
-
-
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, packed: Path) -> Path:
     """Where every recipe has a straight run and one that was killed."""
     place = tmp_path_factory.mktemp("work")
     jobs = []
@@ -50,7 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("killed_at_random.py"))],
         input=json.dumps(jobs), capture_output=True, text=True, cwd=place, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "FEWSHOT_DATA": str(place / "data")},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "FEWSHOT_DATA": str(packed)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     for (steps, status), job in zip(json.loads(done.stdout), jobs, strict=True):

@@ -2,6 +2,7 @@
 
     python -m fewshot validate loss=icnn data=miniimagenet            what train.py would do
     python -m fewshot validate eval.py shots=5 data=cub               what eval.py would do
+    python -m fewshot validate predict.py support=examples query=photos
     python -m fewshot validate experiment=prd/split_cub device=cuda
     python -m fewshot validate -m loss=icnn,prototypical seed=0,1     every run of a multirun
     python -m fewshot validate python train.py loss=icnn k=3          a whole command, pasted
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from fewshot.cli.arguments import parse
 from fewshot.cli.commands.eval import PROGRAM as EVAL
+from fewshot.cli.commands.predict import PROGRAM as PREDICT
 from fewshot.cli.commands.train import PROGRAM as TRAIN
 from fewshot.cli.launch import main
 from fewshot.cli.program import Program
@@ -32,6 +34,7 @@ _BEFORE = ("python", "python3", "-m", "fewshot")
 _PROGRAMS = {
     **dict.fromkeys(("train", "train.py", "fewshot-train"), TRAIN),
     **dict.fromkeys(("eval", "eval.py", "fewshot-eval"), EVAL),
+    **dict.fromkeys(("predict", "predict.py", "fewshot-predict"), PREDICT),
 }
 
 
@@ -41,8 +44,10 @@ def run(words: Sequence[str]) -> int:
 
     def plan(config: DictConfig) -> None:
         from fewshot.recipes.plan import plan_evaluation, plan_training
+        from fewshot.recipes.prediction_plan import plan_prediction
 
-        lines = (plan_training if program is TRAIN else plan_evaluation)(config)
+        plans = {"train": plan_training, "eval": plan_evaluation, "predict": plan_prediction}
+        lines = plans[program.name](config)
         print("\n".join(f"{title:<12}{text}" for title, text in lines), flush=True)
 
     checked = replace(program, instead=plan)
