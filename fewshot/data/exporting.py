@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,11 @@ def export_images(source: Source, folder: Path, *, classes: int, shots: int, que
             f"data={source.name} has {len(labels)} test classes of {shots + queries} images, not {classes}; "
             "lower classes, shots or queries"
         )
+    outside = [name for name in image_set.class_names if not _stays_below(name)]
+    if outside:  # a class is called what a stranger's file calls it
+        raise InputError(
+            f"data={source.name} has class {outside[0]!r}, which would be written outside {folder}"
+        )
     chosen = labels[np.argsort(stream_bits(seed, "export", labels, 1)[:, 0], kind="stable")[:classes]]
     try:
         for label in sorted(chosen.tolist()):
@@ -58,6 +63,11 @@ def export_images(source: Source, folder: Path, *, classes: int, shots: int, que
         f"{classes} test classes of {source.name} with {shots} images each in {folder / 'support'}, "
         f"{classes * queries} images in {folder / 'query'}"
     )
+
+
+def _stays_below(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def _image(pixels: NDArray[np.uint8], ink: bool) -> Image.Image:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fewshot.config import instantiate
+from fewshot.data.image_folders import printable
 from fewshot.data.image_set import ImageSet
 from fewshot.data.reading import Reading
 from fewshot.data.source import Source
@@ -233,16 +234,20 @@ def _check_told(content: Mapping[str, Any], path: Path) -> None:
             required(content, path, **{key: wanted})
     if not all(isinstance(name, str) for name in content.get("classes") or ()):
         raise InputError(f"{path} is damaged: its classes are no names")
+    told = [content.get("selection") or "", content.get("terms") or "", *(content.get("classes") or ())]
     for _ in range(_MOST_ORIGINS):
         if isinstance(origin, str):
+            told.append(origin)
             break
         assert isinstance(origin, dict)
-        required(origin, path, data=str, images=str, split=str)
+        told += required(origin, path, data=str, images=str, split=str)
         origin = origin.get("before")
         if not isinstance(origin, str | dict):
             raise InputError(f"{path} is damaged: 'before' is not there or no str")
     else:
         raise InputError(f"{path} is damaged: its weights have more than {_MOST_ORIGINS} origins")
+    if any(printable(text) != text for text in told):
+        raise InputError(f"{path} is damaged: it says what a terminal would obey")
     mean = content.get("train_mean")
     tensors = [*content["embedder"].values(), *([] if mean is None else [mean])]
     if not all(isinstance(tensor, Tensor) for tensor in tensors) or (mean is not None and mean.ndim != 1):

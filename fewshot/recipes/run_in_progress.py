@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from fewshot.config import instantiate, plain
+from fewshot.errors import InputError
 from fewshot.recipes.run_record import resumable, save_config, save_record
 from fewshot.tracking.guarded import GuardedTrackers, trackers
 from fewshot.training import checkpoint
@@ -51,6 +52,9 @@ def start(config: DictConfig) -> Start:
         folder = Path(config.resume)
         saved = resumable(folder)
         state = checkpoint.load_last(folder)
+        outcome = state.get("outcome")
+        if not isinstance(outcome, dict) or type(outcome.get("steps")) is not int:
+            raise InputError(f"resume={folder}: its last.pt is not the state of a training; train anew")
         config = OmegaConf.merge(saved, {"device": config.device, "threads": config.threads})  # type: ignore[assignment]
     if config.allocator:
         keep_memory()

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fewshot.data.image_folders import printable
 from fewshot.data.reading import Reading
 from fewshot.errors import InputError
 from fewshot.evaluation.embedding_cache import weights_sha256
@@ -179,6 +180,8 @@ def _fit(
 ) -> bool:
     texts = [*classes, *names, *digests]
     if not classes or not all(isinstance(text, str) for text in texts) or len(set(classes)) < len(classes):
+        return False
+    if any(printable(name) != name for name in classes):  # a terminal would obey it
         return False
     if len(counts) != len(classes) or not all(type(count) is int and count > 0 for count in counts):
         return False

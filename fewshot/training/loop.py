@@ -165,15 +165,19 @@ def train(
     adaptive = feed if isinstance(feed, AdaptiveFeed) else None
     outcome, window = Outcome(), Window()
     if state is not None:
-        module.load_state_dict(state["objective"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"], state["outcome"]["steps"])
-        guard.load_state_dict(state["guard"])
-        if average is not None:
-            average.load_state_dict(state["average"])
-        if adaptive is not None:
-            adaptive.load_state_dict(state["feed"])
-        outcome, window = Outcome(**state["outcome"]), Window(**state["window"])
+        try:
+            module.load_state_dict(state["objective"])
+            optimizer.load_state_dict(state["optimizer"])
+            schedule.load_state_dict(state["schedule"], state["outcome"]["steps"])
+            guard.load_state_dict(state["guard"])
+            if average is not None:
+                average.load_state_dict(state["average"])
+            if adaptive is not None:
+                adaptive.load_state_dict(state["feed"])
+            outcome, window = Outcome(**state["outcome"]), Window(**state["window"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as problem:
+            said = (str(problem).splitlines() or [""])[0]
+            raise InputError(f"what is to go on is not the state of this training: {said:.200}") from problem
     seconds_before, began = outcome.seconds, time.monotonic()
     processes = machine.processes
     together = processes.trained_together(module)

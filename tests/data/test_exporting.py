@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fewshot.data.catalogue import open_image_set
 from fewshot.data.exporting import export_images
 from fewshot.data.labelling import find_support
 from fewshot.data.reading import Reading
 from fewshot.data.sources.glyphs import Glyphs
+from fewshot.data.sources.tieredimagenet import TieredImageNet
 from fewshot.errors import InputError
 
 
@@ -34,3 +39,19 @@ def test_what_is_exported_is_read_as_it_is_packed(tmp_path: Path, monkeypatch: p
         export_images(source, folder, classes=4, shots=2, queries=1, seed=0)
     with pytest.raises(InputError, match="test classes of 4 images, not 4"):
         export_images(source, tmp_path / "more", classes=4, shots=2, queries=2, seed=0)
+
+
+def test_nothing_is_written_outside_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class is called what the owner's file calls it, and that may be a stranger's."""
+    monkeypatch.setenv("FEWSHOT_DATA", str(tmp_path / "data"))
+    owner = tmp_path / "data" / "tieredimagenet"
+    owner.mkdir(parents=True)
+    with io.BytesIO() as buffer:
+        Image.new("RGB", (8, 8)).save(buffer, "PNG")
+        image = np.frombuffer(buffer.getvalue(), np.uint8)
+    (owner / "test_images_png.pkl").write_bytes(pickle.dumps([image, image]))
+    labels = {"label_specific": [0, 0], "label_specific_str": ["../../../../evil"]}
+    (owner / "test_labels.pkl").write_bytes(pickle.dumps(labels))
+    with pytest.raises(InputError, match=r"evil', which would be written outside .*out"):
+        export_images(TieredImageNet(size=8), tmp_path / "out", classes=1, shots=1, queries=1, seed=0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]

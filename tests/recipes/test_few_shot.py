@@ -14,7 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from programs import only_run, program, same
+
+from fewshot.errors import InputError
+from fewshot.recipes.run_in_progress import start
+from fewshot.training import checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
@@ -92,6 +97,14 @@ def test_a_finished_run_is_not_resumed(place: Path) -> None:
         done = program("train.py", f"resume={given}", cwd=place, check=False)
         assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
     assert (run / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("outcome", [None, {}, {"steps": "3"}])
+def test_what_is_no_state_of_a_training_is_not_resumed(tmp_path: Path, outcome: object) -> None:
+    (tmp_path / "config.yaml").write_text("recipe: few_shot\ndata: glyphs\n")
+    checkpoint.save(tmp_path / "last.pt", {"outcome": outcome})
+    with pytest.raises(InputError, match=r"its last\.pt is not the state of a training"):
+        start(OmegaConf.create({"resume": str(tmp_path), "device": "cpu", "threads": None}))
 
 
 def test_init_starts_from_a_runs_backbone(place: Path, tmp_path: Path) -> None:

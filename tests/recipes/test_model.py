@@ -184,6 +184,8 @@ def test_a_strangers_model_names_modules_alone(
         ({"embedder": {"a": 1}}, "its weights are no tensors"),
         ({"train_mean": torch.zeros(2, 2)}, "its weights are no tensors of their shape"),
         ({"classes": [1]}, "its classes are no names"),
+        ({"classes": ["\x1b[2J"]}, "it says what a terminal would obey"),
+        ({"trained_on": {**TRAINED_ON, "before": "a\nb"}}, "it says what a terminal would obey"),
     ],
 )
 def test_what_is_damaged_of_a_model_is_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:

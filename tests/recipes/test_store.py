@@ -203,6 +203,7 @@ def _card(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
         (_card(lambda told: told.update(classes=["a", "a", "b"])), "do not fit each other"),
         (_card(lambda told: told.update(counts=[1, 1, 6])), "do not fit each other"),
         (_card(lambda told: told["names"].__setitem__(0, "../../x.png")), "do not fit each other"),
+        (_card(lambda told: told["classes"].__setitem__(0, "a\x1b[2J")), "do not fit each other"),
         (_card(lambda told: told.pop("fitted")), "'fitted' is not there"),
         (_card(lambda told: told["reading"].update(fit=3)), "is damaged"),
     ],

@@ -134,6 +134,18 @@ def test_a_stopped_and_resumed_run_equals_the_straight_one(
     assert rest.lines == [line for line in lines.lines if line[0] > 20]
 
 
+@pytest.mark.parametrize(
+    "change", [{"optimizer": 3}, {"outcome": {"x": 1}}, {"objective": {}}, {"guard": None}]
+)
+def test_another_state_is_no_crash(tmp_path: Path, change: dict[str, Any]) -> None:
+    run(tmp_path / "a", steps=2)
+    path = tmp_path / "a" / "last.pt"
+    checkpoint.save(path, {**checkpoint.load(path), **change})
+    with pytest.raises(InputError, match="is not the state of this training") as caught:
+        run(tmp_path / "a", steps=4, resume=True)
+    assert "\n" not in str(caught.value)
+
+
 class StopAt:
     """Sends this process SIGTERM when called for the n-th time."""
 

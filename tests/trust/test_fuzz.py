@@ -12,8 +12,8 @@ from hostile import TARGETS, Target, attempt
 from fewshot.errors import InputError
 
 INPUTS = int(os.environ.get("FEWSHOT_FUZZ_INPUTS", "150"))
-SLOW = {"cars_mat": 4, "cars_labels": 4}
-"""MATLAB files have a process each."""
+SLOW = {"cars_mat": 4, "cars_labels": 4} | {name: 15 for name in TARGETS if name.startswith("report_")}
+"""MATLAB files have a process each, a page is drawn."""
 PIECES = (
     b"\n", b"\0", b" ", b"..", b"/", b",", b"=", b"-1", b"9" * 20, b"\xff\xff\xff\x7f", b"null", b"{", b"[",
     b'"', b"'", b"\r", b"nan", b"1e400", b"\x1b[2J", b"<script>", b"\xc3\x28",
