@@ -214,6 +214,7 @@ def test_options_out_of_range_are_named() -> None:
     for make, key in (
         (lambda: LogisticRegression(c=0), "classifier.c=0"),
         (lambda: Ridge(penalty=-1), "classifier.penalty=-1"),
+        (lambda: Ridge(penalty=0), "classifier.penalty=0"),
         (lambda: NearestNeighbours(k=0), "classifier.k=0"),
     ):
         with pytest.raises(InputError, match=key):

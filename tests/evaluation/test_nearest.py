@@ -199,5 +199,7 @@ def test_bad_input_is_named() -> None:
         nearest(five * torch.inf, five, 1)
     with pytest.raises(ValueError, match="ids of both sides"):
         nearest(five, five, 1, query_ids=torch.arange(5))
+    with pytest.raises(ValueError, match="ids of both sides"):
+        nearest(five, five, 1, gallery_ids=torch.arange(5))
     with pytest.raises(ValueError, match="do not number 5 rows"):
         nearest(five, five, 1, query_ids=torch.arange(5), gallery_ids=torch.arange(4))

@@ -153,6 +153,12 @@ def test_few_queries_are_all_neighbours() -> None:
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-5, atol=1e-6)
 
 
+def test_without_a_laplacian_the_nearest_prototype_wins() -> None:
+    support, query = episodes(2)
+    plain = NearestPrototype().fit(support).predict(query)
+    assert torch.equal(LaplacianShot(weight=0).fit(support).predict(query), plain)
+
+
 def test_the_power_transform_by_hand() -> None:
     made = PowerTransform(NearestPrototype()).transform(torch.tensor([[4.0, 9.0, 0.0, -1.0]]))
     roots = [math.sqrt(v + 1e-6) for v in (4.0, 9.0, 0.0, 0.0)]

@@ -44,5 +44,10 @@ def test_a_block_is_some_megabytes(classifier: type) -> None:
     assert 2 << 20 <= classifier.block_bytes <= 64 << 20  # type: ignore[attr-defined]
 
 
+def test_transductive_ones_say_so() -> None:
+    inductive = {each.__name__ for each in CLASSIFIERS if getattr(each, "transductive", None) is False}
+    assert inductive == {"LogisticRegression", "NearestNeighbours", "NearestPrototype", "Ridge"}
+
+
 def test_classes_are_found() -> None:
     assert len(VALUES) > 30 and len(CLASSIFIERS) > 8
