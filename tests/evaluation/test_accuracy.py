@@ -260,7 +260,7 @@ def test_result_files_are_whole_or_absent(
 
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
-        with pytest.raises(InputError, match="No space left on device; choose output_dir="):
+        with pytest.raises(InputError, match="No space left on device; free space"):
             save_result(tmp_path, shot_curve(embeddings, testbed, Ridge(), [5]), testbed, NAMES, {})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     with pytest.raises(ValueError, match="'accuracy'"):

@@ -66,7 +66,7 @@ def test_files_are_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
-        with pytest.raises(InputError, match="No space left on device; choose output_dir="):
+        with pytest.raises(InputError, match="No space left on device; free space"):
             save_retrieval(tmp_path, result(1), NAMES, {})
     for taken in ("kind", "measures", "lonely"):
         with pytest.raises(ValueError, match=f"'{taken}'"):
