@@ -171,7 +171,7 @@ def test_missing_images_are_counted_and_named(tmp_path: Path) -> None:
         ("devkit/train_perfect_preds.txt", b"two\n", "one class number a line"),
     ],
     # A MATLAB file holds the time of day, by which two test processes would collect different tests.
-    ids=["damaged", "another table", "class out of range", "words"],
+    ids=["damaged", "another table", "numbers", "class out of range", "words"],
 )
 def test_damaged_annotations_are_one_clear_line(
     tmp_path: Path, file: str, content: bytes, message: str
