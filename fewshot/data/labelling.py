@@ -99,6 +99,8 @@ def _named(words: Sequence[str]) -> Iterator[tuple[Path, str]]:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
+            if "\0" in line:
+                raise InputError(f"query={printable(word)}, line {number}: is no path, it has a zero byte")
             listed = Path(os.path.expanduser(line.strip()))
             beside = path.parent / listed
             named = beside if not os.path.exists(listed) and os.path.exists(beside) else listed

@@ -166,11 +166,12 @@ def test_missing_images_are_counted_and_named(tmp_path: Path) -> None:
     [
         ("devkit/cars_meta.mat", b"MATLAB 5.0 nothing", "no MATLAB file with 'class_names'"),
         ("devkit/cars_meta.mat", matlab(other=1), "no MATLAB file with 'class_names'"),
+        ("devkit/cars_meta.mat", matlab(class_names=[1, 2]), "'class_names' in it .it holds other values"),
         ("devkit/train_perfect_preds.txt", b"2\n1\n3\n9\n", "have class 9 of 3"),
         ("devkit/train_perfect_preds.txt", b"two\n", "one class number a line"),
     ],
     # A MATLAB file holds the time of day, by which two test processes would collect different tests.
-    ids=["damaged", "another table", "class out of range", "words"],
+    ids=["damaged", "another table", "numbers", "class out of range", "words"],
 )
 def test_damaged_annotations_are_one_clear_line(
     tmp_path: Path, file: str, content: bytes, message: str

@@ -107,6 +107,7 @@ def test_mistakes_in_a_support(photos: Path, folder: str, says: str) -> None:
     ("query", "says"),
     [
         pytest.param(LONG, f"query: there is no file or folder {LONG}", id="long"),
+        pytest.param("zero.txt", "query=zero.txt, line 1: is no path", id="zero byte in a list"),
         pytest.param("long.txt", "query=long.txt, line 2: there is no file", id="long in a list"),
         ("~nobody-of-this-name/x", "query: there is no file or folder ~nobody-of-this-name/x"),
         ("nowhere", "query: there is no file or folder nowhere"),
@@ -122,6 +123,7 @@ def test_mistakes_in_a_query(photos: Path, query: str | list[str], says: str) ->
     Path("empty").mkdir()
     Path("list.txt").write_text("photos/loose.png\n\ngone.png\n")
     Path("blank.txt").write_text("\n \n")
+    Path("zero.txt").write_text("~\0\n")
     Path("long.txt").write_text(f"photos/loose.png\n{LONG}\n")
     with pytest.raises(InputError) as caught:
         find_query(query)

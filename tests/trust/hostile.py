@@ -174,8 +174,10 @@ def prediction(data: bytes, folder: Path) -> None:
 
 
 def listed_queries(data: bytes, folder: Path) -> None:
-    (folder / "a.png").touch()
-    (folder / "list.txt").write_bytes(data)
+    (folder / "qa.png").touch()
+    # No line may name a folder, such as "/", that would be walked.
+    lines = (b"q" + line for line in data.translate(None, b"/").split(b"\n"))
+    (folder / "list.txt").write_bytes(b"\n".join(lines))
     find_query(str(folder / "list.txt"))
 
 
@@ -495,7 +497,7 @@ TARGETS: dict[str, Target] = {
         prediction,
         lambda: [b'{"status": "running", "fingerprint": "a"}\n{"file": "a", "label": "b"}\n{"file": "b"}\n'],
     ),
-    "query_list": Target(listed_queries, lambda: [b"a.png\n./a.png\n~/a.png\n"]),
+    "query_list": Target(listed_queries, lambda: [b"a.png\na.png\n~b.png\n"]),
     "matrices": Target(
         matrices,
         lambda: [b'{"images": [2, 3], "tasks": ["a", "b"], "class_incremental": [[0.5, null], [0.25, 1.0]]}'],
