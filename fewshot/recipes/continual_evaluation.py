@@ -18,6 +18,7 @@ from fewshot.recipes.continual_result import ARRAYS, AT_THE_END, StreamResult, p
 from fewshot.recipes.model import load_nothing
 from fewshot.recipes.run_record import load_config, newest_run
 from fewshot.recipes.stream_parts import stream_parts
+from fewshot.recipes.tensor_card import required
 from fewshot.training import checkpoint
 from fewshot.training.device import keep_memory, set_up
 
@@ -60,14 +61,19 @@ class ContinualEvaluation:
         run = Path(config.run) if config.run is not None else newest_run(Path(config.output_dir), "continual")
         began = time.monotonic()
         learnt = finished_matrices(run)
-        content = checkpoint.load(run / "method.pt", machine.device)
+        path = run / "method.pt"
+        (method,) = required(checkpoint.load(path, machine.device), path, method=dict)
         saved, (untrained,) = read_summary_and_arrays(run / AT_THE_END, ARRAYS, ("untrained",))
         of_run = load_config(run)
         with open_dict(of_run):
             of_run.init = None
             load_nothing(of_run.backbone)
         parts = stream_parts(of_run, machine)
-        parts.method.load_state_dict(content["method"])
+        try:
+            parts.method.load_state_dict(method)
+        except Exception as problem:  # a method's own state, beside tensors, can be damaged in any way
+            said = " ".join(str(problem).split())
+            raise InputError(f"{path} does not fit the stream of its run: {said:.200}") from problem
 
         tasks = range(len(parts.scenario.tasks))
         with machine.autocast():
@@ -86,17 +92,17 @@ class ContinualEvaluation:
         probe = np.array(saved["linear_probe"]["of_task"]) if "linear_probe" in saved else None
         result = StreamResult.of(of_run, parts, matrices, untrained, probe, machine)
         result.details.update(
-            model=str(run / "method.pt"),
+            model=str(path),
             predict=self.predict,
             before=saved["before"],
             cost=saved["cost"],
             seconds=time.monotonic() - began,
         )
-        path = save_stream(run / "eval" / f"{AT_THE_END.name}-{self.predict}", result)
+        saved_to = save_stream(run / "eval" / f"{AT_THE_END.name}-{self.predict}", result)
         print(f"run        {run}")
         print_result(result)
-        print(f"saved      {path}")
-        return path
+        print(f"saved      {saved_to}")
+        return saved_to
 
 
 def finished_matrices(run: Path) -> dict[str, AccuracyMatrix]:

@@ -147,6 +147,14 @@ def test_a_finished_run_is_measured_anew_to_the_same_figures(place: Path, finish
     words = ["evaluation=continual", f"run={other}", "evaluation.predict=class_incremental", "threads=1"]
     program("eval.py", *words, cwd=place)
     worse = json.loads((other / "eval" / "continual-class_incremental" / "result.json").read_text())
+    for damaged, says in (
+        ({**content["method"], "classifier.weight": torch.zeros(2, 3)}, "does not fit the stream of its run"),
+        ({**content["method"], "classifier.weight": 3}, "does not fit the stream of its run"),
+        ([], "is damaged: 'method' is not there or no dict"),
+    ):
+        torch.save({**content, "method": damaged}, other / "method.pt")
+        done = program("eval.py", *words, cwd=place, check=False)
+        assert done.returncode == 2 and says in done.stderr.splitlines()[-1]
     shutil.rmtree(other)
     assert worse["task_incremental"]["final_average"] < trained["task_incremental"]["final_average"]
     assert worse["task_incremental"]["learning_accuracy"] != trained["task_incremental"]["learning_accuracy"]
