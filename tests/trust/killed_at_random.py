@@ -1,9 +1,9 @@
 """Trains and is killed again and again, at moments that nothing in the program knows: JSON in, JSON out.
 
 `python killed_at_random.py` reads a list of {"words": [...], "folder": DIR, "kills": N, "seed": S}. Of each
-it starts the training, kills it after a random part of the time that the training before it in the list took,
-goes on with resume=, and so on; after N kills it is let through. Each part is a fork of this process, which
-has imported everything and computed nothing. It prints [[saved step at each kill], exit status] of each.
+it starts the training, kills it at a random moment, goes on with resume=, and so on; after N kills it is let
+through. Each part is a fork of this process, which has imported everything and computed nothing. It prints
+[[saved step at each kill], exit status] of each.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import shutil
 import signal
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,14 @@ from fewshot.cli.commands import train
 from fewshot.training import checkpoint
 
 
-def part(words: list[str], seconds: float | None) -> int | None:
-    """The exit status of a training, None if it was killed."""
+def part(words: list[str], moment: Callable[[], bool] | None) -> int | None:
+    """The exit status of a training, None if it was killed, which it is at a moment."""
     child = os.fork()
     if child == 0:
         with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
             os._exit(train.run(words))
-    if seconds is not None:
-        ends = time.monotonic() + seconds
-        while time.monotonic() < ends:
+    if moment is not None:
+        while not moment():
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
                 return os.waitstatus_to_exitcode(status)
@@ -49,23 +49,48 @@ def part(words: list[str], seconds: float | None) -> int | None:
     return None if status == -signal.SIGKILL else status
 
 
+def moment_of(draw: random.Random, folder: Path, seconds: float) -> Callable[[], bool]:
+    """At a time from the start, or some time after some further checkpoints, so that a run gets on."""
+    saves, seen, after = draw.randrange(4), newest(folder), draw.uniform(0, 0.1) * seconds
+    ends = time.monotonic() + draw.uniform(0.1, 0.6) * seconds if saves == 0 else None
+
+    def come() -> bool:
+        nonlocal saves, seen, ends
+        if ends is None and newest(folder) != seen:
+            saves, seen = saves - 1, newest(folder)
+            if saves == 0:
+                ends = time.monotonic() + after
+        return ends is not None and time.monotonic() >= ends
+
+    return come
+
+
+def newest(folder: Path) -> list[int]:
+    """What changes with each checkpoint."""
+    found = []
+    for path in sorted(folder.glob("*/last.pt")):
+        # It is gone for a moment while the one before is put aside.
+        with suppress(FileNotFoundError):
+            found.append(path.stat().st_mtime_ns)
+    return found
+
+
 def trained(job: dict[str, Any], seconds: float) -> tuple[list[int], int]:
     """The steps that were saved at each kill, and the exit status."""
     draw, steps = random.Random(job["seed"]), []
-    words = job["words"]
+    words, folder = job["words"], Path(job["folder"])
     while len(steps) < job["kills"]:
-        # A resumed part repeats the start alone, so that several find room in the time of the whole.
-        status = part(words, draw.uniform(0.1, 0.6) * seconds)
+        status = part(words, moment_of(draw, folder, seconds))
         if status == 0:
-            # It ended sooner than the machine had made the straight one end: once more, and killed earlier.
-            for run in Path(job["folder"]).iterdir():
+            # It ended before that moment: once more, and killed earlier.
+            for run in folder.iterdir():
                 shutil.rmtree(run)
             seconds, words, steps = seconds / 2, job["words"], []
             continue
         if status is not None:
             return steps, status
         # Killed before its first checkpoint, a run is started anew.
-        saved = sorted(Path(job["folder"]).glob("*/last.pt"))
+        saved = sorted(folder.glob("*/last.pt*"))
         steps.append(step(saved[0].parent) if saved else 0)
         words = [f"resume={saved[0].parent}", "report=false"] if saved else job["words"]
     status = part(words, None)
