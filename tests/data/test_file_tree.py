@@ -26,7 +26,7 @@ def write_folder(path: Path, files: dict[str, bytes]) -> Path:
 def write_zip(path: Path, files: dict[str, bytes]) -> Path:
     path = path.with_suffix(".zip")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.mkdir("set")
+        archive.writestr("set/", "")
         for name, content in files.items():
             archive.writestr(name, content)
     return path
